@@ -1,0 +1,1 @@
+//! The host agent: QEMU processes, the relay, the local half of a migration

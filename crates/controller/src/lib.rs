@@ -1,0 +1,1 @@
+//! The services behind the API: agents' listener, registry, directory, migration engine

@@ -1,0 +1,2 @@
+//! The program inside a test guest.
+fn main() {}

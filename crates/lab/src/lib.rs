@@ -1,0 +1,1 @@
+//! The lab: sites in namespaces, the WAN between them, the guest

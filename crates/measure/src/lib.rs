@@ -1,0 +1,1 @@
+//! Measurement from outside: probes, report schema, HTML

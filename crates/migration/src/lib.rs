@@ -1,0 +1,1 @@
+//! The migration state machine, switchover clockwork and planner, without I/O

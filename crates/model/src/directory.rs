@@ -1,0 +1,72 @@
+//! What the directory says: endpoint → (locator, epoch).
+
+use crate::{ClusterName, Encap, HostName, Mac, VmName};
+use serde::{Deserialize, Serialize};
+use std::net::IpAddr;
+
+/// A version of one endpoint's place. Only grows; who sees an older one than it holds ignores it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Epoch(pub u64);
+
+impl Epoch {
+    /// The epoch after this one.
+    pub fn next(self) -> Self {
+        Self(self.0 + 1)
+    }
+}
+
+/// Where an endpoint is reached now: a host, and the underlay address of its tunnels.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Locator {
+    /// The host whose switch holds the endpoint's port.
+    pub host: HostName,
+    /// The underlay address that peers tunnel to.
+    pub address: IpAddr,
+}
+
+/// The overlay network of one cluster.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Net {
+    /// The cluster whose network this is.
+    pub cluster: ClusterName,
+    /// Virtual network identifier on the tunnels, 1 to 2^24-1 (RFC 7348 section 5).
+    pub vni: u32,
+    /// How frames are carried between hosts.
+    pub encap: Encap,
+    /// Largest IP packet of a member, bytes.
+    pub mtu: u16,
+}
+
+/// One endpoint and its place: a row of the directory.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Entry {
+    /// The cluster that the endpoint is a member of.
+    pub cluster: ClusterName,
+    /// The member's name in the cluster.
+    pub vm: VmName,
+    /// The member's Ethernet address.
+    pub mac: Mac,
+    /// The member's addresses, IPv4 and IPv6; IPv6 link-local is allowed beside them.
+    pub ips: Vec<IpAddr>,
+    /// Where it is now.
+    pub locator: Locator,
+    /// The version of `locator`.
+    pub epoch: Epoch,
+}
+
+impl Entry {
+    /// The key of the row: cluster and member.
+    pub fn key(&self) -> (ClusterName, VmName) {
+        (self.cluster.clone(), self.vm.clone())
+    }
+}
+
+/// What one host needs of the directory: the networks it takes part in, and all their endpoints.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Slice {
+    /// The networks with a member on the host.
+    pub nets: Vec<Net>,
+    /// Every endpoint of those networks.
+    pub entries: Vec<Entry>,
+}

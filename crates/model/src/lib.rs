@@ -1,0 +1,23 @@
+//! The words of Transhume as types.
+//!
+//! Everything that crosses a crate or a wire is spelled here once: names and addresses
+//! ([`name`], [`net`]), what the directory says ([`directory`]), what a user describes
+//! ([`cluster`], [`vm`]), what a migration is and tells ([`migration`]), and the messages between
+//! controller and agents ([`order`], [`news`]). No logic beyond validation and no I/O lives here.
+
+pub mod cluster;
+pub mod directory;
+pub mod event;
+pub mod migration;
+pub mod name;
+pub mod net;
+pub mod news;
+pub mod order;
+pub mod time;
+pub mod vm;
+
+pub use cluster::{Cluster, Encap, Member, MemberKind};
+pub use directory::{Entry, Epoch, Locator, Net, Slice};
+pub use name::{ClusterName, HostName, InvalidName, MigrationId, SiteName, VmName};
+pub use net::{InvalidMac, Mac};
+pub use time::Nanos;

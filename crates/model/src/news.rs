@@ -1,0 +1,239 @@
+//! What an agent tells the controller.
+
+use crate::migration::Progress;
+use crate::{ClusterName, Entry, HostName, MigrationId, Nanos, SiteName, VmName, vm::VmState};
+use serde::{Deserialize, Serialize};
+use std::net::{IpAddr, SocketAddr};
+
+/// A frame from an agent.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(tag = "type", rename_all = "snake_case")]
+pub enum Up {
+    /// First frame.
+    Hello(Hello),
+    /// What is your clock?
+    Clock {
+        /// The agent's moment, returned as it is.
+        asked: i64,
+    },
+    /// How an order went.
+    Answer {
+        /// The order's id.
+        id: u64,
+        /// How it went; the error is one plain sentence with the way out.
+        result: Result<Answer, String>,
+    },
+    /// Something happened.
+    News(Box<News>),
+}
+
+/// Who dials in, and what is there.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Hello {
+    /// The agent's protocol version.
+    pub protocol: u32,
+    /// The host; must be the name in the certificate.
+    pub host: HostName,
+    /// The site that the host belongs to.
+    pub site: SiteName,
+    /// Underlay address of its tunnels.
+    pub underlay: IpAddr,
+    /// Address that peers' relays dial.
+    pub relay_ip: IpAddr,
+    /// UDP address that answers delay measurements.
+    pub delay_responder: SocketAddr,
+    /// What the host can do.
+    pub abilities: Abilities,
+    /// Rows that the host's switch holds, with their epochs, so that a controller that lost its
+    /// last moments catches up.
+    pub entries: Vec<Entry>,
+    /// VMs that run or wait here.
+    pub vms: Vec<VmHere>,
+}
+
+/// What a host can do, as its agent found out.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Abilities {
+    /// QEMU version, for example `10.0.2`.
+    pub qemu: String,
+    /// `kvm` where a guest really boots under it, else `tcg`.
+    pub accel: String,
+    /// Whether the self-test found that this QEMU can be held and stops when it is released.
+    pub prediction: bool,
+    /// Why not, when not.
+    pub prediction_note: String,
+    /// Free memory, MiB.
+    pub free_mib: u64,
+    /// CPUs.
+    pub cpus: u32,
+    /// MTU of the uplinks, bytes.
+    pub uplink_mtu: u16,
+    /// What the uplinks to the WAN carry, Mbit/s, as configured; 0 when unknown.
+    pub uplink_mbit: f64,
+}
+
+/// A VM on a host.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct VmHere {
+    /// The cluster.
+    pub cluster: ClusterName,
+    /// The VM.
+    pub vm: VmName,
+    /// What it does.
+    pub state: VmState,
+}
+
+/// A good answer to an order.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "answer", rename_all = "snake_case")]
+pub enum Answer {
+    /// Done, acknowledged by the switch where one is concerned.
+    Done,
+    /// Will be done at its moment.
+    Scheduled,
+    /// The target is ready.
+    Prepared {
+        /// Where the source's relay dials.
+        relay: SocketAddr,
+    },
+    /// The stop is scheduled.
+    Armed {
+        /// When the vCPUs will stop, if released.
+        stop_at: Nanos,
+        /// Bytes on the wire that are expected after the stop.
+        burst_bytes: u64,
+    },
+    /// One-way delays, ms; a host that did not answer is missing.
+    Delays {
+        /// Host and delay.
+        one_way_ms: Vec<(HostName, f64)>,
+    },
+    /// The VMs here.
+    Vms {
+        /// The VMs.
+        vms: Vec<VmHere>,
+    },
+    /// What waited was sent back or replayed.
+    Queue {
+        /// Packets.
+        packets: u64,
+    },
+}
+
+/// Something that happened on a host.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "news", rename_all = "snake_case")]
+pub enum News {
+    /// A scheduled change of rules was made.
+    Flipped {
+        /// The migration.
+        migration: MigrationId,
+        /// The VM.
+        vm: VmName,
+        /// When it was due.
+        due: Nanos,
+        /// When the switch had acknowledged it.
+        acked: Nanos,
+    },
+    /// Numbers of a VM on its way.
+    Progress {
+        /// The migration.
+        migration: MigrationId,
+        /// The VM.
+        vm: VmName,
+        /// The numbers.
+        progress: Progress,
+    },
+    /// A VM is on hold and no longer shrinks: ready to switch.
+    Held {
+        /// The migration.
+        migration: MigrationId,
+        /// The VM.
+        vm: VmName,
+        /// Bytes on the wire that the last burst is expected to have.
+        burst_bytes: u64,
+        /// Pages that were dirty after the last passes.
+        pages: u64,
+    },
+    /// A VM will not converge.
+    WontConverge {
+        /// The migration.
+        migration: MigrationId,
+        /// The VM.
+        vm: VmName,
+        /// Bytes a second that it dirties.
+        dirty_rate: f64,
+        /// Bytes a second that it was given.
+        send_rate: f64,
+    },
+    /// A VM stands at QEMU's `pre-switchover`.
+    PreSwitchover {
+        /// The migration.
+        migration: MigrationId,
+        /// The VM.
+        vm: VmName,
+    },
+    /// A VM's vCPUs stopped at the source.
+    Stopped {
+        /// The migration.
+        migration: MigrationId,
+        /// The VM.
+        vm: VmName,
+        /// When.
+        at: Nanos,
+        /// When it was predicted, if it was.
+        predicted: Option<Nanos>,
+        /// Packets taken from the source's queue and sent to the target.
+        salvaged: u64,
+    },
+    /// A VM's vCPUs run at the target.
+    Resumed {
+        /// The migration.
+        migration: MigrationId,
+        /// The VM.
+        vm: VmName,
+        /// When.
+        at: Nanos,
+        /// Packets that the port's queue has dropped.
+        queue_drops: u64,
+    },
+    /// The source's QEMU has sent everything.
+    Sent {
+        /// The migration.
+        migration: MigrationId,
+        /// The VM.
+        vm: VmName,
+        /// Bytes that QEMU sent.
+        sent_bytes: u64,
+        /// Bytes that crossed the WAN.
+        wire_bytes: u64,
+        /// Of these, after the stop.
+        last_burst_bytes: u64,
+    },
+    /// An armed VM did not stop.
+    DidNotStop {
+        /// The migration.
+        migration: MigrationId,
+        /// The VM.
+        vm: VmName,
+    },
+    /// A VM's migration failed on this host; the sentence says why. The source's VM runs on.
+    Failed {
+        /// The migration.
+        migration: MigrationId,
+        /// The VM.
+        vm: VmName,
+        /// Why.
+        reason: String,
+        /// True when the target may have started the VM: nobody may start it elsewhere until the
+        /// target has been asked.
+        in_doubt: bool,
+    },
+    /// A VM's process ended by itself.
+    VmGone {
+        /// The cluster.
+        cluster: ClusterName,
+        /// The VM.
+        vm: VmName,
+    },
+}

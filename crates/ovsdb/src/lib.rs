@@ -1,0 +1,1 @@
+//! RFC 7047 client: transact, monitor with resync, echo

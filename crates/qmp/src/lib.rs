@@ -1,0 +1,1 @@
+//! QEMU machine protocol client

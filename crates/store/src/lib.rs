@@ -1,0 +1,1 @@
+//! The store: get, list, txn, watch, on SQLite

@@ -1,0 +1,2 @@
+//! The `transhume` binary: argument parsing and output only.
+fn main() {}
