@@ -285,7 +285,7 @@ impl Shared {
         loop {
             let mut interest = Interest::READABLE;
             if !lock(&self.state).outbox.is_empty() {
-                interest = interest | Interest::WRITABLE;
+                interest |= Interest::WRITABLE;
             }
             let ready = tokio::select! {
                 ready = self.stream.ready(interest) => ready?,
