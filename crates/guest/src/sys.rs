@@ -1,0 +1,200 @@
+//! The system calls that std does not offer, each behind a safe function. Nothing here keeps state.
+
+use std::io;
+use std::net::{IpAddr, SocketAddr, TcpStream, UdpSocket};
+use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
+
+fn check(rc: libc::c_int) -> io::Result<libc::c_int> {
+    if rc < 0 {
+        Err(io::Error::last_os_error())
+    } else {
+        Ok(rc)
+    }
+}
+
+/// Monotonic time in nanoseconds. It stands still while the VM is stopped.
+pub(crate) fn now() -> u64 {
+    clock(libc::CLOCK_MONOTONIC)
+}
+
+/// Wall-clock time in milliseconds since 1970, as the guest believes it to be.
+pub(crate) fn unix_ms() -> u64 {
+    clock(libc::CLOCK_REALTIME) / 1_000_000
+}
+
+fn clock(id: libc::clockid_t) -> u64 {
+    let mut t = libc::timespec {
+        tv_sec: 0,
+        tv_nsec: 0,
+    };
+    // SAFETY: `t` outlives the call; both clocks always exist, so the result needs no check.
+    unsafe { libc::clock_gettime(id, &mut t) };
+    t.tv_sec as u64 * 1_000_000_000 + t.tv_nsec as u64
+}
+
+/// Free memory of the guest in MiB.
+pub(crate) fn free_mb() -> u64 {
+    // SAFETY: sysinfo is plain numbers, so all zeroes is a value, and it outlives the call.
+    let info = unsafe {
+        let mut info: libc::sysinfo = std::mem::zeroed();
+        libc::sysinfo(&mut info);
+        info
+    };
+    (info.freeram * u64::from(info.mem_unit)) >> 20
+}
+
+/// A level-triggered epoll instance.
+pub(crate) struct Epoll(OwnedFd);
+
+/// Readable, or the other side is gone.
+pub(crate) const READ: u32 = libc::EPOLLIN as u32;
+/// Writable.
+pub(crate) const WRITE: u32 = libc::EPOLLOUT as u32;
+
+impl Epoll {
+    pub(crate) fn new() -> io::Result<Epoll> {
+        // SAFETY: the new descriptor is owned by nobody else.
+        unsafe {
+            Ok(Epoll(OwnedFd::from_raw_fd(check(libc::epoll_create1(
+                libc::EPOLL_CLOEXEC,
+            ))?)))
+        }
+    }
+
+    pub(crate) fn add(&self, fd: &impl AsRawFd, interest: u32, token: u64) -> io::Result<()> {
+        self.control(libc::EPOLL_CTL_ADD, fd.as_raw_fd(), interest, token)
+    }
+
+    pub(crate) fn change(&self, fd: &impl AsRawFd, interest: u32, token: u64) -> io::Result<()> {
+        self.control(libc::EPOLL_CTL_MOD, fd.as_raw_fd(), interest, token)
+    }
+
+    fn control(&self, op: libc::c_int, fd: RawFd, interest: u32, token: u64) -> io::Result<()> {
+        let mut event = libc::epoll_event {
+            events: interest,
+            u64: token,
+        };
+        // SAFETY: `event` outlives the call; the kernel checks both descriptors.
+        check(unsafe { libc::epoll_ctl(self.0.as_raw_fd(), op, fd, &mut event) }).map(drop)
+    }
+
+    /// Waits for events or `timeout_ns` (`None`: for ever) and appends the tokens of what is ready.
+    pub(crate) fn wait(&self, timeout_ns: Option<u64>, ready: &mut Vec<u64>) {
+        let mut events = [libc::epoll_event { events: 0, u64: 0 }; 64];
+        let t = timeout_ns.map(|ns| libc::timespec {
+            tv_sec: (ns / 1_000_000_000) as libc::time_t,
+            tv_nsec: (ns % 1_000_000_000) as libc::c_long,
+        });
+        let t = t
+            .as_ref()
+            .map_or(std::ptr::null(), |t| t as *const libc::timespec);
+        // SAFETY: the kernel writes at most `events.len()` entries; `t` is null or outlives the
+        // call. epoll_pwait2 (Linux 5.11) because the streams need finer steps than milliseconds.
+        let n = unsafe {
+            libc::syscall(
+                libc::SYS_epoll_pwait2,
+                self.0.as_raw_fd(),
+                events.as_mut_ptr(),
+                events.len() as libc::c_int,
+                t,
+                std::ptr::null::<libc::sigset_t>(),
+                0usize,
+            )
+        };
+        let n = usize::try_from(n).unwrap_or(0);
+        ready.extend(events[..n].iter().map(|e| e.u64));
+    }
+}
+
+/// A non-blocking UDP socket with room for a burst of some thousand datagrams, as arrives when a
+/// migrated VM resumes and its port's queue drains.
+pub(crate) fn udp(bind: SocketAddr) -> io::Result<UdpSocket> {
+    let socket = UdpSocket::bind(bind)?;
+    socket.set_nonblocking(true)?;
+    let bytes: libc::c_int = 8 << 20;
+    // Forced as the guest's root; outside a guest the plain option gives what the machine allows.
+    if set(&socket, libc::SOL_SOCKET, libc::SO_RCVBUFFORCE, bytes).is_err() {
+        set(&socket, libc::SOL_SOCKET, libc::SO_RCVBUF, bytes)?;
+    }
+    Ok(socket)
+}
+
+fn set(
+    fd: &impl AsRawFd,
+    level: libc::c_int,
+    name: libc::c_int,
+    value: libc::c_int,
+) -> io::Result<()> {
+    // SAFETY: `value` outlives the call and its size is given.
+    check(unsafe {
+        libc::setsockopt(
+            fd.as_raw_fd(),
+            level,
+            name,
+            (&raw const value).cast(),
+            size_of::<libc::c_int>() as libc::socklen_t,
+        )
+    })
+    .map(drop)
+}
+
+/// Begins a TCP connection without waiting for it; std can only wait.
+pub(crate) fn connect(to: SocketAddr) -> io::Result<TcpStream> {
+    let family = if to.is_ipv4() {
+        libc::AF_INET
+    } else {
+        libc::AF_INET6
+    };
+    // SAFETY: the new descriptor is owned by nobody else.
+    let stream = unsafe {
+        TcpStream::from_raw_fd(check(libc::socket(
+            family,
+            libc::SOCK_STREAM | libc::SOCK_NONBLOCK | libc::SOCK_CLOEXEC,
+            0,
+        ))?)
+    };
+    stream.set_nodelay(true)?;
+    let rc = match to.ip() {
+        IpAddr::V4(ip) => {
+            let addr = libc::sockaddr_in {
+                sin_family: libc::AF_INET as libc::sa_family_t,
+                sin_port: to.port().to_be(),
+                sin_addr: libc::in_addr {
+                    s_addr: u32::from_ne_bytes(ip.octets()),
+                },
+                sin_zero: [0; 8],
+            };
+            // SAFETY: `addr` outlives the call and its size is given.
+            unsafe {
+                libc::connect(
+                    stream.as_raw_fd(),
+                    (&raw const addr).cast(),
+                    size_of_val(&addr) as libc::socklen_t,
+                )
+            }
+        }
+        IpAddr::V6(ip) => {
+            let addr = libc::sockaddr_in6 {
+                sin6_family: libc::AF_INET6 as libc::sa_family_t,
+                sin6_port: to.port().to_be(),
+                sin6_flowinfo: 0,
+                sin6_addr: libc::in6_addr {
+                    s6_addr: ip.octets(),
+                },
+                sin6_scope_id: 0,
+            };
+            // SAFETY: as above.
+            unsafe {
+                libc::connect(
+                    stream.as_raw_fd(),
+                    (&raw const addr).cast(),
+                    size_of_val(&addr) as libc::socklen_t,
+                )
+            }
+        }
+    };
+    match check(rc) {
+        Err(e) if e.raw_os_error() != Some(libc::EINPROGRESS) => Err(e),
+        _ => Ok(stream),
+    }
+}
