@@ -1,0 +1,176 @@
+//! The model's types as OpenAPI sees them.
+//!
+//! The model knows nothing of OpenAPI, so its shapes are drawn once more here. Nothing of this is
+//! ever constructed: it only gives the document its schemas. A test holds them against the JSON of
+//! the real types, so that the two cannot drift apart.
+
+use utoipa::ToSchema;
+
+/// How the frames of a cluster travel between hosts.
+#[derive(ToSchema)]
+#[schema(rename_all = "lowercase")]
+pub enum Encap {
+    /// VXLAN, RFC 7348.
+    Vxlan,
+    /// GRE with key, RFC 2890.
+    Gre,
+    /// Geneve, RFC 8926.
+    Geneve,
+}
+
+/// What a VM does.
+#[derive(ToSchema)]
+#[schema(rename_all = "snake_case")]
+pub enum VmState {
+    /// Its vCPUs run.
+    Running,
+    /// Complete, and does not run.
+    Paused,
+    /// A target that waits for, or receives, a migration.
+    Incoming,
+    /// Its process has ended.
+    Gone,
+}
+
+/// What runs the guest's instructions.
+#[derive(ToSchema)]
+#[schema(rename_all = "lowercase")]
+pub enum Accel {
+    /// KVM where a guest really boots under it, else TCG.
+    Auto,
+    /// Kernel virtualisation.
+    Kvm,
+    /// QEMU's own translator.
+    Tcg,
+}
+
+/// How a VM is built.
+#[derive(ToSchema)]
+pub struct VmSpec {
+    /// QEMU machine type.
+    #[schema(example = "q35")]
+    pub machine: String,
+    /// QEMU CPU model.
+    #[schema(example = "qemu64")]
+    pub cpu: String,
+    /// Accelerator.
+    #[schema(required = false)]
+    pub accel: Accel,
+    /// Virtual CPUs.
+    pub vcpus: u8,
+    /// Guest memory, MiB.
+    pub memory_mib: u32,
+    /// Kernel to boot; must exist on every host.
+    pub kernel: String,
+    /// Initial RAM disk; must exist on every host.
+    pub initrd: String,
+    /// Kernel command line.
+    pub cmdline: String,
+}
+
+/// What stands behind a member: `vm` with its spec, or the `host` itself.
+#[derive(ToSchema)]
+#[schema(rename_all = "lowercase")]
+pub enum MemberKind {
+    /// A VM that an agent runs; it can move.
+    Vm,
+    /// The host itself, through an internal port.
+    Host,
+}
+
+/// One member of a cluster.
+#[derive(ToSchema)]
+pub struct Member {
+    /// Name, unique in the cluster.
+    #[schema(example = "shop-1")]
+    pub name: String,
+    /// The host where it is linked first.
+    #[schema(example = "north-1")]
+    pub host: String,
+    /// Ethernet address, unique in the cluster.
+    #[schema(example = "52:54:00:77:00:0b")]
+    pub mac: String,
+    /// Addresses with prefix length, unique in the cluster.
+    #[schema(example = json!(["10.77.0.11/24"]))]
+    pub addresses: Vec<String>,
+    /// What stands behind it.
+    pub kind: MemberKind,
+    /// How the VM is built; only and always with kind `vm`.
+    pub spec: Option<VmSpec>,
+}
+
+/// A cluster: one overlay network and its members.
+#[derive(ToSchema)]
+pub struct Cluster {
+    /// Name, unique.
+    #[schema(example = "shop")]
+    pub name: String,
+    /// Virtual network identifier; one is chosen when it is 0.
+    #[schema(required = false, maximum = 16777215)]
+    pub vni: u32,
+    /// How frames travel between hosts.
+    #[schema(required = false)]
+    pub encap: Encap,
+    /// The members.
+    pub members: Vec<Member>,
+}
+
+/// Where an endpoint is reached.
+#[derive(ToSchema)]
+pub struct Locator {
+    /// The host whose switch holds the port.
+    #[schema(example = "north-1")]
+    pub host: String,
+    /// The underlay address that peers tunnel to.
+    #[schema(example = "192.0.2.10")]
+    pub address: String,
+}
+
+/// A row of the directory.
+#[derive(ToSchema)]
+pub struct Entry {
+    /// The cluster.
+    #[schema(example = "shop")]
+    pub cluster: String,
+    /// The member.
+    #[schema(example = "shop-1")]
+    pub vm: String,
+    /// Ethernet address.
+    #[schema(example = "52:54:00:77:00:0b")]
+    pub mac: String,
+    /// Addresses.
+    pub ips: Vec<String>,
+    /// Where it is now.
+    pub locator: Locator,
+    /// The version of the locator; only grows.
+    pub epoch: u64,
+}
+
+/// What a host can do, as its agent found out.
+#[derive(ToSchema)]
+pub struct Abilities {
+    /// QEMU version.
+    #[schema(example = "10.0.2")]
+    pub qemu: String,
+    /// `kvm` where a guest really boots under it, else `tcg`.
+    pub accel: String,
+    /// Whether this QEMU's stop can be predicted.
+    pub prediction: bool,
+    /// Why not, when not.
+    pub prediction_note: String,
+    /// Free memory, MiB.
+    pub free_mib: u64,
+    /// CPUs.
+    pub cpus: u32,
+    /// MTU of the uplinks, bytes.
+    pub uplink_mtu: u16,
+    /// What the uplinks carry, Mbit/s; 0 when unknown.
+    pub uplink_mbit: f64,
+}
+
+mod journey;
+
+pub use journey::{
+    Check, Event, EventKind, Figures, FlipOrder, Kind, Migration, Options, Phase, Plan, Progress,
+    State, VmMove,
+};

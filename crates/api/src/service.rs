@@ -1,0 +1,113 @@
+//! The one trait behind the API. The controller implements it; tests put a fake there.
+
+use crate::Problem;
+use crate::view::{Cluster, Endpoint, Host, JoinToken, Placed, Site, Topology, Vm};
+use async_trait::async_trait;
+use futures::stream::BoxStream;
+use model::event::Event;
+use model::migration::{Migration, Options, Plan};
+use model::{ClusterName, HostName, Member, MigrationId, SiteName, VmName};
+
+/// Events in the order of their numbers.
+pub type Events = BoxStream<'static, Event>;
+
+/// What the API can be asked for. Every error is one clear sentence with the way out, and leaves
+/// nothing half done.
+#[async_trait]
+pub trait Service: Send + Sync + 'static {
+    /// Every site, by name.
+    async fn sites(&self) -> Result<Vec<Site>, Problem>;
+
+    /// Every host that ever joined, by name; also those whose agent is away.
+    async fn hosts(&self) -> Result<Vec<Host>, Problem>;
+
+    /// Every cluster, by name.
+    async fn clusters(&self) -> Result<Vec<Cluster>, Problem>;
+
+    /// One cluster.
+    async fn cluster(&self, name: &ClusterName) -> Result<Cluster, Problem>;
+
+    /// Creates the cluster or brings the existing one to this description: links members that are
+    /// new, unlinks those that are gone, starts VMs. Ends when all of it is done.
+    async fn apply_cluster(&self, spec: model::Cluster) -> Result<Cluster, Problem>;
+
+    /// Ends the cluster's VMs, unlinks its members, forgets it.
+    async fn delete_cluster(&self, name: &ClusterName) -> Result<(), Problem>;
+
+    /// Links one member (and starts it, if it is a VM). Ends when every switch concerned has
+    /// acknowledged and the addresses are set.
+    async fn link(&self, cluster: &ClusterName, member: Member) -> Result<Placed, Problem>;
+
+    /// Ends one member's VM, if it is one, and unlinks it.
+    async fn unlink(&self, cluster: &ClusterName, member: &VmName) -> Result<(), Problem>;
+
+    /// Changes where one endpoint is reached, for members that something else has moved. Ends when
+    /// every switch concerned has acknowledged.
+    async fn update(
+        &self,
+        cluster: &ClusterName,
+        member: &VmName,
+        to: &HostName,
+    ) -> Result<Placed, Problem> {
+        Err(Problem::refused(
+            format!(
+                "This controller does not place '{member}' of cluster '{cluster}' at '{to}' by hand."
+            ),
+            "Move the cluster with `transhume migrate`.",
+        ))
+    }
+
+    /// Every VM of every cluster.
+    async fn vms(&self) -> Result<Vec<Vm>, Problem>;
+
+    /// Every row of the directory.
+    async fn endpoints(&self) -> Result<Vec<Endpoint>, Problem>;
+
+    /// Sites, their hosts, and what is on them. By default put together from the other answers.
+    async fn topology(&self) -> Result<Topology, Problem> {
+        let (sites, hosts) = (self.sites().await?, self.hosts().await?);
+        let (clusters, vms) = (self.clusters().await?, self.vms().await?);
+        Ok(Topology::assemble(
+            sites,
+            hosts,
+            clusters,
+            vms,
+            self.endpoints().await?,
+        ))
+    }
+
+    /// What a migration would do and what stands in its way. Changes nothing. A failed check is
+    /// part of the plan; a problem is a question that makes no sense (unknown cluster or site).
+    async fn plan(
+        &self,
+        cluster: &ClusterName,
+        to: &SiteName,
+        options: Options,
+    ) -> Result<Plan, Problem>;
+
+    /// Begins a migration and returns at once.
+    async fn migrate(
+        &self,
+        cluster: &ClusterName,
+        to: &SiteName,
+        options: Options,
+    ) -> Result<Migration, Problem>;
+
+    /// Every migration that is known, oldest first.
+    async fn migrations(&self) -> Result<Vec<Migration>, Problem>;
+
+    /// One migration.
+    async fn migration(&self, id: &MigrationId) -> Result<Migration, Problem>;
+
+    /// Asks a migration to go back to its source; returns how it stands then. One that is past the
+    /// point of return, or over, is a conflict.
+    async fn cancel(&self, id: &MigrationId) -> Result<Migration, Problem>;
+
+    /// Events from number `from` on, as far back as they are kept; without `from` only what
+    /// happens after the call. With `follow` the stream goes on as events happen, else it ends
+    /// after the newest. A follower that falls behind misses nothing or its stream ends.
+    async fn events(&self, from: Option<u64>, follow: bool) -> Result<Events, Problem>;
+
+    /// A token with which one new host may join.
+    async fn join_token(&self) -> Result<JoinToken, Problem>;
+}
