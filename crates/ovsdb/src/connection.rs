@@ -2,6 +2,7 @@
 
 use std::{
     collections::HashMap,
+    convert::Infallible,
     io,
     sync::{Arc, Mutex, MutexGuard, PoisonError, atomic::AtomicU64},
     time::{Duration, Instant},
@@ -16,9 +17,9 @@ use tokio::{
 
 use crate::{
     client::{ConnectionState, Options},
-    error::{Error, RpcError},
+    error::RpcError,
     probe::{Probe, ProbeStep},
-    protocol::{Incoming, Protocol, RequestId, UpdateFormat},
+    protocol::{Incoming, Protocol, ProtocolError, RequestId, UpdateFormat},
     remote::{Remote, Stream},
 };
 
@@ -67,7 +68,7 @@ impl Link {
         Some(receiver)
     }
 
-    fn take_in(&mut self, bytes: &[u8]) -> Result<(), Error> {
+    fn take_in(&mut self, bytes: &[u8]) -> Result<(), ProtocolError> {
         for incoming in self.protocol.feed(bytes)? {
             match incoming {
                 Incoming::Reply { id, result } => {
@@ -195,19 +196,21 @@ impl Shared {
         stream: Box<dyn Stream>,
         mut queue: mpsc::UnboundedReceiver<Vec<u8>>,
         heard: &mut bool,
-    ) -> Result<std::convert::Infallible, Error> {
+    ) -> io::Result<Infallible> {
         let (mut reader, mut writer) = tokio::io::split(stream);
         let probe = Mutex::new(Probe::new(self.options.probe_interval, Instant::now()));
         let read = async {
             let mut buffer = vec![0; 64 << 10];
             loop {
-                let count = reader.read(&mut buffer).await.map_err(broken)?;
+                let count = reader.read(&mut buffer).await?;
                 if count == 0 {
-                    return Err(broken(io::ErrorKind::UnexpectedEof.into()));
+                    return Err(io::Error::other("the server hung up"));
                 }
                 *heard = true;
                 lock(&probe).heard(Instant::now());
-                self.link().take_in(&buffer[..count])?;
+                self.link()
+                    .take_in(&buffer[..count])
+                    .map_err(io::Error::other)?;
             }
         };
         let write = async {
@@ -215,10 +218,10 @@ impl Shared {
                 while let Ok(more) = queue.try_recv() {
                     bytes.extend(more);
                 }
-                writer.write_all(&bytes).await.map_err(broken)?;
-                writer.flush().await.map_err(broken)?;
+                writer.write_all(&bytes).await?;
+                writer.flush().await?;
             }
-            Err(broken(io::ErrorKind::BrokenPipe.into()))
+            Err(io::Error::other("the client was dropped"))
         };
         let probing = async {
             loop {
@@ -226,7 +229,7 @@ impl Shared {
                 match step {
                     ProbeStep::Sleep(until) => sleep_until(until.into()).await,
                     ProbeStep::Echo => drop(self.link().send("echo", json!([]))),
-                    ProbeStep::Dead => return Err(broken(io::ErrorKind::TimedOut.into())),
+                    ProbeStep::Dead => return Err(io::Error::other("the server is silent")),
                 }
             }
         };
@@ -240,10 +243,6 @@ impl Shared {
     fn link(&self) -> MutexGuard<'_, Link> {
         lock(&self.link)
     }
-}
-
-fn broken(error: io::Error) -> Error {
-    Error::Broken(error)
 }
 
 /// Every change below a lock is whole before anything could panic.

@@ -4,7 +4,7 @@ use std::{fmt, time::Duration};
 
 use serde_json::Value as Json;
 
-use crate::{protocol::ProtocolError, snapshot::UpdateError, value::ValueError};
+use crate::{snapshot::UpdateError, value::ValueError};
 
 /// The server refused a whole request (the `error` member of a reply, RFC 7047 4.1).
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -160,12 +160,6 @@ pub enum Error {
     /// A value in an answer does not have the form of RFC 7047 5.1.
     #[error("a value does not follow RFC 7047: {0}; is this an OVSDB server?")]
     Value(#[from] ValueError),
-    /// The byte stream is not JSON-RPC.
-    #[error("the OVSDB connection is damaged: {0}")]
-    Protocol(#[from] ProtocolError),
-    /// The connection broke; the client opens a new one by itself.
-    #[error("the OVSDB connection broke: {0}")]
-    Broken(std::io::Error),
     /// An update does not fit the monitored state.
     #[error("a monitor update does not fit: {0}")]
     Update(#[from] UpdateError),
