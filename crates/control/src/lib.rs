@@ -1,1 +1,16 @@
-//! The directory and its projections
+//! The directory and its projections. Pure: values in, values out.
+//!
+//! The directory is the only truth about where an endpoint is: endpoint → (locator, epoch). What
+//! forwards is a projection of it. A tour:
+//!
+//! - [`directory`] is the truth itself: link, commit, unlink, what each host has to know of it,
+//!   and which addresses are taken by whom. The controller owns one and keeps it in the store.
+//! - [`projection`] turns one host's view of the directory into the OpenFlow rules of that host's
+//!   integration bridge. The agent installs them; what they mean is in `docs/dataplane.md`.
+//!
+//! Sockets, processes, ports and time are the business of `ovs`, `agent` and `controller`.
+
+pub mod directory;
+pub mod projection;
+
+pub use projection::{Arrivals, HostView, Key, RuleSet};

@@ -16,7 +16,7 @@ async fn sqlite_in_a_file_is_a_store() {
     let number = std::sync::atomic::AtomicU32::new(0);
     conformance::all(async || {
         let number = number.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
-        let durability = if number % 2 == 0 {
+        let durability = if number.is_multiple_of(2) {
             Durability::Process
         } else {
             Durability::Power

@@ -1,0 +1,1 @@
+//! The directory: endpoint → (locator, epoch).

@@ -1,0 +1,71 @@
+//! The OpenFlow projection: one host's view of the directory as rules of its integration bridge.
+//!
+//! [`rules`] makes all of them. [`rules_of`] and [`rules_of_net`] make the part that one endpoint
+//! and one network own, so that an update touches a handful of rules however large the directory
+//! is: compute both before and after, and install the [`changes`]. Everything is installed ahead;
+//! the switch asks nobody and learns nothing.
+//!
+//! | table | job |
+//! |---|---|
+//! | [`CLASSIFY`] | port or tunnel → network, in `reg0` |
+//! | [`GUARD`] | local senders use their own addresses only; fenced ports nothing |
+//! | [`ANSWER`], [`ADVERTISE`] | ARP and neighbour discovery answered here; they never travel |
+//! | [`ORIGIN`] | packets of local senders: to a port, a tunnel, or as copies to members |
+//! | [`ARRIVALS`] | packets out of tunnels: to a port, nowhere, or sent on during a switchover |
+//!
+//! What the rules mean to an operator is in `docs/dataplane.md`.
+
+mod change;
+mod cookie;
+mod rule;
+mod view;
+
+pub use change::{Change, changes, converge};
+pub use cookie::{Cookie, Kind, Owner};
+pub use rule::{Action, Field, Identity, Rule, RuleSet};
+pub use view::{Arrivals, HostView, Key};
+
+use model::ClusterName;
+
+/// Finds the network of a packet.
+pub const CLASSIFY: u8 = 0;
+/// Holds back what a local sender must not send.
+pub const GUARD: u8 = 10;
+/// Answers ARP and neighbour solicitations.
+pub const ANSWER: u8 = 20;
+/// Completes a neighbour advertisement: a switch lets `nd_tll` be written only in a table whose
+/// match says that the packet is one.
+pub const ADVERTISE: u8 = 21;
+/// Forwards what local senders send.
+pub const ORIGIN: u8 = 30;
+/// Forwards what tunnels bring.
+pub const ARRIVALS: u8 = 40;
+
+/// All rules of a host.
+pub fn rules(view: &HostView) -> RuleSet {
+    let mut all = base();
+    for cluster in view.nets.keys() {
+        all.extend(rules_of_net(view, cluster));
+    }
+    for key in view.entries.keys() {
+        all.extend(rules_of(view, key));
+    }
+    all
+}
+
+/// The rules that do not depend on the directory: the end of each table.
+pub fn base() -> RuleSet {
+    RuleSet::new()
+}
+
+/// The rules that one endpoint owns.
+pub fn rules_of(view: &HostView, key: &Key) -> RuleSet {
+    let _ = (view, key);
+    RuleSet::new()
+}
+
+/// The rules that a network owns: its tunnel, and the copies of group and unknown frames.
+pub fn rules_of_net(view: &HostView, cluster: &ClusterName) -> RuleSet {
+    let _ = (view, cluster);
+    RuleSet::new()
+}

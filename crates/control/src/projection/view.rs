@@ -1,0 +1,89 @@
+//! What a host knows: the input of the projection.
+
+use model::{ClusterName, Encap, Entry, HostName, Net, VmName};
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+
+/// Names one endpoint: its cluster and its name there.
+pub type Key = (ClusterName, VmName);
+
+/// What is done with packets that come out of a tunnel for an endpoint.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Arrivals {
+    /// Handed to the endpoint's port. The default where the endpoint is and has its port.
+    Deliver,
+    /// Dropped. The default everywhere else.
+    Drop,
+    /// Sent on to another host through the same kind of tunnel: the source's net below a
+    /// switchover, for packets that peers sent before their own rule changed. A packet that comes
+    /// from that very host is dropped instead, so that two hosts never play ball.
+    Redirect {
+        /// The other host's underlay address.
+        to: IpAddr,
+    },
+    /// Handed to a queue port of the agent's, while a switchover is being taken back. Packets of
+    /// local senders go there as well, so that the queue sees everything in order.
+    Gate {
+        /// The queue's port.
+        ofport: u32,
+    },
+}
+
+/// Everything that decides over a host's rules.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HostView {
+    /// The host itself.
+    pub host: HostName,
+    /// The underlay address of its tunnels.
+    pub underlay: IpAddr,
+    /// The networks that it takes part in. An endpoint without its network has no rules.
+    pub nets: BTreeMap<ClusterName, Net>,
+    /// All endpoints of these networks, wherever they are.
+    pub entries: BTreeMap<Key, Entry>,
+    /// Ports of endpoints on this host: VM taps and vints. A port whose endpoint is elsewhere is
+    /// fenced: nothing that it sends passes.
+    pub ports: BTreeMap<Key, u32>,
+    /// The flow-based tunnel port of each encapsulation in use.
+    pub tunnels: BTreeMap<Encap, u32>,
+    /// Where the default of [`Arrivals`] is overridden.
+    pub arrivals: BTreeMap<Key, Arrivals>,
+}
+
+impl HostView {
+    /// A host that knows nothing yet.
+    pub fn new(host: HostName, underlay: IpAddr) -> Self {
+        Self {
+            host,
+            underlay,
+            nets: BTreeMap::new(),
+            entries: BTreeMap::new(),
+            ports: BTreeMap::new(),
+            tunnels: BTreeMap::new(),
+            arrivals: BTreeMap::new(),
+        }
+    }
+
+    /// True when the directory says that the endpoint is on this host.
+    pub(crate) fn is_here(&self, entry: &Entry) -> bool {
+        entry.locator.host == self.host
+    }
+
+    /// The endpoints of one network, without touching those of the others.
+    pub(crate) fn members(&self, cluster: &ClusterName) -> impl Iterator<Item = (&Key, &Entry)> {
+        // No name sorts before "0", the first letter that a name may begin with.
+        let first = VmName::new("0").ok().map(|vm| (cluster.clone(), vm));
+        first
+            .into_iter()
+            .flat_map(|first| self.entries.range(first..))
+            .take_while(move |((other, _), _)| other == cluster)
+    }
+
+    /// What is done with packets that come out of a tunnel for this endpoint.
+    pub(crate) fn arrivals_of(&self, key: &Key, entry: &Entry) -> Arrivals {
+        match self.arrivals.get(key) {
+            Some(chosen) => *chosen,
+            None if self.is_here(entry) => Arrivals::Deliver,
+            None => Arrivals::Drop,
+        }
+    }
+}
