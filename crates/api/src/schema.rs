@@ -101,6 +101,7 @@ pub struct Member {
 
 /// A cluster: one overlay network and its members.
 #[derive(ToSchema)]
+#[schema(as = ClusterSpec)]
 pub struct Cluster {
     /// Name, unique.
     #[schema(example = "shop")]

@@ -4,6 +4,7 @@ use utoipa::ToSchema;
 
 /// How the data of a VM travels.
 #[derive(ToSchema)]
+#[schema(as = MigrationKind)]
 #[schema(rename_all = "lowercase")]
 pub enum Kind {
     /// Memory and device state while the guest runs.
@@ -26,6 +27,7 @@ pub enum FlipOrder {
 
 /// What may be chosen for one migration.
 #[derive(ToSchema)]
+#[schema(as = MigrationOptions)]
 pub struct Options {
     /// When the peers' rules are flipped.
     #[schema(required = false)]
@@ -46,6 +48,7 @@ pub struct Options {
 
 /// Where a migration stands; `arrived`, `aborted` and `failed` are final.
 #[derive(ToSchema)]
+#[schema(as = MigrationState)]
 #[schema(rename_all = "snake_case")]
 pub enum State {
     /// Targets are made ready.
@@ -74,6 +77,7 @@ pub enum State {
 
 /// Numbers of one VM on its way.
 #[derive(ToSchema)]
+#[schema(as = MigrationProgress)]
 pub struct Progress {
     /// Bytes that QEMU has handed over.
     pub sent_bytes: u64,
@@ -95,6 +99,7 @@ pub struct Progress {
 
 /// One timed step of a migration.
 #[derive(ToSchema)]
+#[schema(as = MigrationPhase)]
 pub struct Phase {
     /// Name.
     #[schema(example = "pre-copy")]
@@ -109,6 +114,7 @@ pub struct Phase {
 
 /// What was measured on the inside of one VM's switchover.
 #[derive(ToSchema)]
+#[schema(as = MigrationFigures)]
 pub struct Figures {
     /// No vCPU of the VM ran, ms.
     pub vcpu_downtime_ms: Option<f64>,
@@ -187,6 +193,7 @@ pub struct Migration {
 
 /// One precheck.
 #[derive(ToSchema)]
+#[schema(as = PlanCheck)]
 pub struct Check {
     /// What was checked.
     pub name: String,

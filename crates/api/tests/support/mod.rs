@@ -1,0 +1,438 @@
+//! A service that remembers what it was asked, behind a real socket.
+
+#![allow(dead_code, unreachable_pub, missing_docs)]
+
+use api::server::UnixServer;
+use api::view::{Cluster, Endpoint, Host, JoinToken, Placed, Site, Vm};
+use api::{Client, Events, Problem, Service};
+use async_trait::async_trait;
+use futures::StreamExt;
+use model::cluster::Cidr;
+use model::event::{Event, What};
+use model::migration::{
+    Check, Figures, Kind, Migration, Options, Phase, Plan, Progress, State, VmMove,
+};
+use model::news::Abilities;
+use model::vm::{Accel, VmSpec, VmState};
+use model::{
+    ClusterName, Encap, Entry, Epoch, Locator, Mac, Member, MemberKind, MigrationId, SiteName,
+    VmName,
+};
+use std::sync::{Arc, Mutex};
+
+pub fn name<T>(text: &str) -> T
+where
+    T: std::str::FromStr,
+    T::Err: std::fmt::Debug,
+{
+    text.parse().expect("a good name in a test")
+}
+
+pub fn vm_member(index: u8) -> Member {
+    Member {
+        name: name(&format!("shop-{index}")),
+        host: name("north-1"),
+        mac: Mac([0x52, 0x54, 0, 0x77, 0, index]),
+        addresses: vec![
+            name(&format!("10.77.0.{index}/24")),
+            name(&format!("fd77::{index}/64")),
+        ],
+        kind: MemberKind::Vm {
+            spec: VmSpec {
+                machine: "q35".into(),
+                cpu: "qemu64".into(),
+                accel: Accel::Tcg,
+                vcpus: 1,
+                memory_mib: 128,
+                kernel: "/boot/vmlinux".into(),
+                initrd: "/boot/initrd".into(),
+                cmdline: "quiet".into(),
+            },
+        },
+    }
+}
+
+pub fn host_member() -> Member {
+    Member {
+        name: name("gate"),
+        host: name("north-1"),
+        mac: Mac([0x52, 0x54, 0, 0x77, 1, 1]),
+        addresses: vec![name::<Cidr>("10.77.0.100/24")],
+        kind: MemberKind::Host,
+    }
+}
+
+pub fn spec() -> model::Cluster {
+    model::Cluster {
+        name: name("shop"),
+        vni: 7,
+        encap: Encap::Geneve,
+        members: vec![vm_member(1), vm_member(2), host_member()],
+    }
+}
+
+pub fn locator() -> Locator {
+    Locator {
+        host: name("north-1"),
+        address: name("192.0.2.10"),
+    }
+}
+
+pub fn entry(member: &Member) -> Entry {
+    Entry {
+        cluster: name("shop"),
+        vm: member.name.clone(),
+        mac: member.mac,
+        ips: member.addresses.iter().map(|cidr| cidr.address).collect(),
+        locator: locator(),
+        epoch: Epoch(3),
+    }
+}
+
+pub fn progress() -> Progress {
+    Progress {
+        sent_bytes: 5,
+        wire_bytes: 4,
+        total_bytes: 9,
+        rate: 1.5,
+        passes: 2,
+        ..Default::default()
+    }
+}
+
+pub fn migration(state: State) -> Migration {
+    Migration {
+        id: name("m-0001"),
+        cluster: name("shop"),
+        from: name("north"),
+        to: name("south"),
+        kind: Kind::Live,
+        options: Options::default(),
+        state,
+        message: "Memory flows.".into(),
+        vms: vec![VmMove {
+            vm: name("shop-1"),
+            from: name("north-1"),
+            to: name("south-1"),
+            progress: progress(),
+            figures: Figures {
+                stop_error_ms: Some(-0.4),
+                stopped_unix_ns: Some(5),
+                ..Default::default()
+            },
+        }],
+        phases: vec![
+            Phase {
+                name: "prepare".into(),
+                vm: None,
+                start_ms: 0.0,
+                ms: 12.5,
+            },
+            Phase {
+                name: "pre-copy".into(),
+                vm: Some(name("shop-1")),
+                start_ms: 12.5,
+                ms: 99.0,
+            },
+        ],
+        started_unix_ms: 1_700_000_000_000,
+        total_ms: 111.5,
+    }
+}
+
+pub fn plan() -> Plan {
+    Plan {
+        cluster: name("shop"),
+        from: name("north"),
+        to: name("south"),
+        checks: vec![Check {
+            name: "memory".into(),
+            passed: true,
+            message: "Fits.".into(),
+        }],
+        bytes: 1000,
+        total_ms: 5000.0,
+        gap_ms: 60.0,
+    }
+}
+
+pub fn events() -> Vec<Event> {
+    let whats = vec![
+        What::HostUp {
+            host: name("north-1"),
+        },
+        What::HostDown {
+            host: name("north-1"),
+        },
+        What::ClusterChanged {
+            cluster: name("shop"),
+        },
+        What::Phase {
+            migration: name("m-0001"),
+            vm: None,
+            phase: "hold".into(),
+            message: "Waits for shop-2.".into(),
+        },
+        What::Progress {
+            migration: name("m-0001"),
+            vm: name("shop-1"),
+            progress: progress(),
+        },
+        What::Phase {
+            migration: name("m-0002"),
+            vm: None,
+            phase: "hold".into(),
+            message: "Waits.".into(),
+        },
+        What::Ended {
+            migration: name("m-0001"),
+            arrived: true,
+            message: "Arrived.".into(),
+        },
+    ];
+    let numbered = whats.into_iter().zip(1..);
+    numbered
+        .map(|(what, seq)| Event {
+            seq,
+            unix_ms: 1_700_000_000_000 + seq,
+            what,
+        })
+        .collect()
+}
+
+/// Answers from fixed data; every change is kept for the test to look at.
+#[derive(Default)]
+pub struct Fake {
+    pub applied: Mutex<Vec<model::Cluster>>,
+    pub linked: Mutex<Vec<Member>>,
+    pub journeys: Mutex<Vec<(ClusterName, SiteName, Options)>>,
+}
+
+impl Fake {
+    fn shown(spec: model::Cluster) -> Cluster {
+        Cluster {
+            spec,
+            mtu: 1450,
+            sites: vec![name("north")],
+            migration: Some(name("m-0001")),
+        }
+    }
+
+    fn known(cluster: &ClusterName) -> Result<(), Problem> {
+        if cluster.as_str() == "shop" {
+            return Ok(());
+        }
+        Err(Problem::not_found(
+            format!("There is no cluster '{cluster}'."),
+            "See the clusters with `transhume cluster list`.",
+        ))
+    }
+}
+
+#[async_trait]
+impl Service for Fake {
+    async fn sites(&self) -> Result<Vec<Site>, Problem> {
+        Ok(vec![Site {
+            name: name("north"),
+            provider: "kvm".into(),
+            up: true,
+            hosts: vec![name("north-1")],
+            vms: 2,
+        }])
+    }
+
+    async fn hosts(&self) -> Result<Vec<Host>, Problem> {
+        Ok(vec![Host {
+            name: name("north-1"),
+            site: name("north"),
+            up: true,
+            underlay: name("192.0.2.10"),
+            vms: 2,
+            abilities: Abilities {
+                qemu: "10.0.2".into(),
+                accel: "tcg".into(),
+                prediction: true,
+                prediction_note: String::new(),
+                free_mib: 1000,
+                cpus: 2,
+                uplink_mtu: 1500,
+                uplink_mbit: 200.0,
+            },
+        }])
+    }
+
+    async fn clusters(&self) -> Result<Vec<Cluster>, Problem> {
+        Ok(vec![Self::shown(spec())])
+    }
+
+    async fn cluster(&self, name: &ClusterName) -> Result<Cluster, Problem> {
+        Self::known(name)?;
+        Ok(Self::shown(spec()))
+    }
+
+    async fn apply_cluster(&self, spec: model::Cluster) -> Result<Cluster, Problem> {
+        self.applied
+            .lock()
+            .expect("not poisoned")
+            .push(spec.clone());
+        Ok(Self::shown(spec))
+    }
+
+    async fn delete_cluster(&self, name: &ClusterName) -> Result<(), Problem> {
+        Self::known(name)
+    }
+
+    async fn link(&self, cluster: &ClusterName, member: Member) -> Result<Placed, Problem> {
+        Self::known(cluster)?;
+        let placed = Placed {
+            cluster: cluster.clone(),
+            member: member.name.clone(),
+            locator: locator(),
+            epoch: Epoch(1),
+            mtu: 1450,
+            took_ms: 1.25,
+        };
+        self.linked.lock().expect("not poisoned").push(member);
+        Ok(placed)
+    }
+
+    async fn unlink(&self, cluster: &ClusterName, member: &VmName) -> Result<(), Problem> {
+        Self::known(cluster)?;
+        match member.as_str() {
+            "boom" => panic!("a fault in the service"),
+            _ => Ok(()),
+        }
+    }
+
+    async fn vms(&self) -> Result<Vec<Vm>, Problem> {
+        let one = vm_member(1);
+        Ok(vec![Vm {
+            cluster: name("shop"),
+            name: one.name,
+            host: name("north-1"),
+            site: name("north"),
+            state: VmState::Running,
+            mac: one.mac,
+            addresses: one.addresses,
+            vcpus: 1,
+            memory_mib: 128,
+            migration: None,
+        }])
+    }
+
+    async fn endpoints(&self) -> Result<Vec<Endpoint>, Problem> {
+        let site: SiteName = name("north");
+        let members = [vm_member(1), host_member()];
+        Ok(members
+            .iter()
+            .map(|one| Endpoint {
+                entry: entry(one),
+                site: site.clone(),
+            })
+            .collect())
+    }
+
+    async fn plan(
+        &self,
+        cluster: &ClusterName,
+        to: &SiteName,
+        options: Options,
+    ) -> Result<Plan, Problem> {
+        Self::known(cluster)?;
+        self.journeys
+            .lock()
+            .expect("not poisoned")
+            .push((cluster.clone(), to.clone(), options));
+        Ok(plan())
+    }
+
+    async fn migrate(
+        &self,
+        cluster: &ClusterName,
+        to: &SiteName,
+        options: Options,
+    ) -> Result<Migration, Problem> {
+        Self::known(cluster)?;
+        if to.as_str() == "north" {
+            return Err(Problem::refused(
+                "Cluster 'shop' is at 'north' already.",
+                "Choose another site.",
+            ));
+        }
+        self.journeys
+            .lock()
+            .expect("not poisoned")
+            .push((cluster.clone(), to.clone(), options));
+        Ok(migration(State::Preparing))
+    }
+
+    async fn migrations(&self) -> Result<Vec<Migration>, Problem> {
+        Ok(vec![migration(State::PreCopy)])
+    }
+
+    async fn migration(&self, id: &MigrationId) -> Result<Migration, Problem> {
+        if id.as_str() != "m-0001" {
+            return Err(Problem::not_found(
+                format!("There is no migration '{id}'."),
+                "See them with `transhume migration list`.",
+            ));
+        }
+        Ok(migration(State::Arrived))
+    }
+
+    async fn cancel(&self, _: &MigrationId) -> Result<Migration, Problem> {
+        Ok(migration(State::Aborting))
+    }
+
+    async fn events(&self, from: Option<u64>, follow: bool) -> Result<Events, Problem> {
+        let from = from.unwrap_or(u64::MAX);
+        let kept = events().into_iter().filter(move |event| event.seq >= from);
+        let kept = futures::stream::iter(kept);
+        if follow {
+            Ok(kept.chain(futures::stream::pending()).boxed())
+        } else {
+            Ok(kept.boxed())
+        }
+    }
+
+    async fn join_token(&self) -> Result<JoinToken, Problem> {
+        Ok(JoinToken {
+            token: "secret".into(),
+            controller: "192.0.2.1:7443".into(),
+            ca_sha256: "00".repeat(32),
+            expires_unix_ms: 1,
+        })
+    }
+}
+
+/// A server on a socket of its own; both are gone when this is dropped.
+pub struct Served {
+    pub fake: Arc<Fake>,
+    pub client: Client,
+    pub socket: std::path::PathBuf,
+    task: tokio::task::JoinHandle<()>,
+    _folder: tempfile::TempDir,
+}
+
+impl Served {
+    pub async fn start() -> Self {
+        let folder = tempfile::tempdir().expect("a folder for the socket");
+        let socket = folder.path().join("api.sock");
+        let fake = Arc::new(Fake::default());
+        let server = UnixServer::bind(&socket).await.expect("a free socket");
+        let task = tokio::spawn(server.serve(fake.clone()));
+        Self {
+            fake,
+            client: Client::unix(&socket),
+            socket,
+            task,
+            _folder: folder,
+        }
+    }
+}
+
+impl Drop for Served {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
