@@ -61,7 +61,7 @@ if [ $# -gt 0 ]; then
 fi
 
 step "formatting"
-cargo fmt --all --check || fail "formatting; run \`make fmt\`"
+cargo fmt --all --check -- -l || fail "formatting of the files above; run \`make fmt\`"
 step "lints (clippy, warnings are errors)"
 cargo clippy --workspace --all-targets --locked --quiet -- -D warnings || fail "clippy"
 step "licences, bans, sources (cargo deny)"
