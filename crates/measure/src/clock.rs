@@ -29,7 +29,10 @@ pub fn offset_ns() -> i64 {
         let after = now_ns();
         (after - before, unix - before - (after - before) / 2)
     };
-    (0..3).map(|_| reading()).min().map_or(0, |(_, offset)| offset)
+    (0..3)
+        .map(|_| reading())
+        .min()
+        .map_or(0, |(_, offset)| offset)
 }
 
 /// The offset of Unix time to monotonic time, sampled over a recording.
@@ -89,7 +92,11 @@ mod tests {
         let mut clock = Clock::fixed(1_000_000_000);
         clock.note(500, 1_000_000_100);
         clock.note(1_000, 2_000_000_000);
-        assert_eq!(clock.samples.len(), 2, "a change below the grain is not kept");
+        assert_eq!(
+            clock.samples.len(),
+            2,
+            "a change below the grain is not kept"
+        );
         assert_eq!(clock.to_unix_ns(700), 1_000_000_700);
         assert_eq!(clock.to_unix_ns(1_500), 2_000_001_500);
         assert_eq!(clock.to_mono_ns(1_000_000_700), 700);

@@ -69,7 +69,11 @@ impl Window {
 
     /// Everything from the first packet to the last reply.
     pub fn whole(recording: &Recording) -> Self {
-        Self::new("whole", recording.begin_ns, recording.end_ns.saturating_add(1))
+        Self::new(
+            "whole",
+            recording.begin_ns,
+            recording.end_ns.saturating_add(1),
+        )
     }
 
     /// This window made longer at both ends.

@@ -9,7 +9,9 @@ pub enum ProbeError {
     #[error("the probe's configuration is refused: {0}")]
     Config(String),
     /// A socket could not be made.
-    #[error("cannot open a socket towards {address}: {source}; check addresses and routes of this namespace")]
+    #[error(
+        "cannot open a socket towards {address}: {source}; check addresses and routes of this namespace"
+    )]
     Socket {
         /// The VM's address.
         address: SocketAddr,
@@ -17,7 +19,9 @@ pub enum ProbeError {
         source: std::io::Error,
     },
     /// A VM did not take its TCP session.
-    #[error("'{name}' does not take a TCP session at {address}: {source}; check that it runs and echoes")]
+    #[error(
+        "'{name}' does not take a TCP session at {address}: {source}; check that it runs and echoes"
+    )]
     Connect {
         /// The VM.
         name: String,

@@ -66,7 +66,8 @@ pub(super) fn receive(
     let mut control = nix::cmsg_space!(nix::sys::time::TimeSpec, u32);
     let mut parts = [IoSliceMut::new(buffer)];
     let flags = MsgFlags::MSG_DONTWAIT;
-    let read = recvmsg::<SockaddrStorage>(socket.as_raw_fd(), &mut parts, Some(&mut control), flags);
+    let read =
+        recvmsg::<SockaddrStorage>(socket.as_raw_fd(), &mut parts, Some(&mut control), flags);
     let read = match read {
         Ok(read) => read,
         Err(nix::errno::Errno::EAGAIN) => return Ok(None),
