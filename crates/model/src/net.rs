@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 use std::fmt;
+use std::net::Ipv6Addr;
 use std::str::FromStr;
 
 /// An Ethernet address (IEEE 802 MAC-48).
@@ -18,6 +19,13 @@ impl Mac {
     /// True for group addresses (multicast and broadcast), which no endpoint can have.
     pub fn is_group(self) -> bool {
         self.0[0] & 1 == 1
+    }
+
+    /// The IPv6 link-local address that an interface with this address gives itself by default
+    /// (RFC 4291 appendix A).
+    pub fn link_local(self) -> Ipv6Addr {
+        let [a, b, c, d, e, g] = self.0;
+        Ipv6Addr::from([0xfe, 0x80, 0, 0, 0, 0, 0, 0, a ^ 2, b, c, 0xff, 0xfe, d, e, g])
     }
 }
 
@@ -64,6 +72,12 @@ impl From<Mac> for String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_mac_has_the_link_local_address_that_linux_gives_it() {
+        let mac: Mac = "52:54:00:77:00:01".parse().unwrap();
+        assert_eq!(mac.link_local().to_string(), "fe80::5054:ff:fe77:1");
+    }
 
     #[test]
     fn a_mac_survives_text_and_bad_text_is_refused() {

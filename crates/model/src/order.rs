@@ -120,14 +120,17 @@ pub enum Order {
         /// How to send.
         how: Sending,
     },
-    /// Schedule the stop of a VM on hold. Answered by [`crate::news::Answer::Armed`].
+    /// Schedule the stop of a VM on hold. It does not stop before [`Order::Release`]. Answered by [`crate::news::Answer::Armed`].
     Arm {
         /// The migration.
         migration: MigrationId,
         /// The VM.
         vm: VmName,
-        /// The stop must lie at least this far ahead, ms.
-        lead_ms: f64,
+        /// When its vCPUs shall stop.
+        stop_at: Nanos,
+        /// From when before the stop QEMU iterates without a limit, ms: long enough to send what
+        /// the hold left, so that only the pages of the last few milliseconds remain.
+        sprint_ms: f64,
     },
     /// Let an armed VM stop at its moment: all peers hold their orders. Without it the VM does
     /// not stop.

@@ -17,7 +17,9 @@
 
 mod change;
 mod cookie;
+mod packet;
 mod rule;
+mod tables;
 mod view;
 
 pub use change::{Change, changes, converge};
@@ -55,17 +57,40 @@ pub fn rules(view: &HostView) -> RuleSet {
 
 /// The rules that do not depend on the directory: the end of each table.
 pub fn base() -> RuleSet {
-    RuleSet::new()
+    let ends = [CLASSIFY, GUARD, ORIGIN, ARRIVALS].map(tables::end_of);
+    ends.into_iter().chain(tables::answer_base()).collect()
 }
 
-/// The rules that one endpoint owns.
+/// The rules that one endpoint owns; none where its row or its network is not known.
 pub fn rules_of(view: &HostView, key: &Key) -> RuleSet {
-    let _ = (view, key);
-    RuleSet::new()
+    let Some(at) = tables::Endpoint::of(view, key) else {
+        return RuleSet::new();
+    };
+    let mut rules = RuleSet::new();
+    rules.extend(tables::classify(at));
+    rules.extend(tables::guard(at));
+    rules.extend(tables::answer(at));
+    rules.insert(tables::origin(at));
+    rules.extend(tables::arrivals::endpoint(at));
+    rules
 }
 
 /// The rules that a network owns: its tunnel, and the copies of group and unknown frames.
 pub fn rules_of_net(view: &HostView, cluster: &ClusterName) -> RuleSet {
-    let _ = (view, cluster);
-    RuleSet::new()
+    let Some(net) = view.nets.get(cluster) else {
+        return RuleSet::new();
+    };
+    let mut rules = RuleSet::new();
+    rules.extend(tables::classify_net(view, net));
+    rules.extend(tables::replicate(view, net));
+    rules.extend(tables::arrivals::net(view, net));
+    rules
+}
+
+/// What a change of one endpoint can touch: its own rules and its network's. Cheap; compute it
+/// before and after, and install the [`changes`].
+pub fn rules_around(view: &HostView, key: &Key) -> RuleSet {
+    let mut rules = rules_of_net(view, &key.0);
+    rules.extend(rules_of(view, key));
+    rules
 }

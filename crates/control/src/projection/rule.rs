@@ -65,7 +65,10 @@ pub enum Action {
     SetVni(u32),
     /// `set_field:VNI->tun_id`.
     SetTunnelId(u32),
-    /// `set_field:ADDRESS->tun_dst` or `tun_ipv6_dst`, the other family cleared.
+    /// `set_field:0.0.0.0->tun_dst,set_field:::->tun_ipv6_dst`: needed before a destination of the
+    /// other family than the one that is there.
+    ClearTunnelDestination,
+    /// `set_field:ADDRESS->tun_dst` or `tun_ipv6_dst`.
     SetTunnelDestination(IpAddr),
     /// `set_field:MAC->eth_src`.
     SetEthSource(Mac),
