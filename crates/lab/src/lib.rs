@@ -1,1 +1,38 @@
-//! The lab: sites in namespaces, the WAN between them, the guest
+//! The lab: a complete multi-site test bed on one machine, without root.
+//!
+//! A tour, from the bottom:
+//!
+//! - [`folder`]: the lab folder (sockets, logs, pid files, state), its marker and its lock.
+//! - [`process`]: processes by identity, so that a recycled pid is never killed.
+//! - [`preflight`]: what the host must have, one clear sentence for each lack.
+//! - [`boxed`]: the box, namespaces whose end is the end of everything in them.
+//! - [`net`]: the plan of sites, links and addresses, and making it real in a box.
+//! - [`wan`]: the relay between the sites: gateway, delay, jitter, rate, loss.
+//! - [`testbed`]: all of it together, up and down.
+//!
+//! The lab's processes are this very binary, started again with a hidden subcommand: `main` calls
+//! [`run_if_hidden`] before anything else.
+
+pub mod boxed;
+pub mod folder;
+pub mod net;
+pub mod preflight;
+pub mod process;
+pub mod testbed;
+pub mod wan;
+
+/// Runs one of the lab's hidden subcommands when this process was started as one, and returns its
+/// exit code; `None` otherwise. Must be the first thing `main` does: one of them unshares
+/// namespaces, which a process with more than one thread cannot.
+pub fn run_if_hidden() -> Option<i32> {
+    let mut args = std::env::args_os().skip(1);
+    let command = args.next()?;
+    let rest: Vec<_> = args.collect();
+    match command.to_str()? {
+        boxed::OUTER_COMMAND => Some(boxed::outer_main(&rest)),
+        boxed::PROBE_COMMAND => Some(boxed::probe_main()),
+        net::INSIDE_COMMAND => Some(net::inside_main()),
+        wan::INSIDE_COMMAND => Some(wan::inside_main(&rest)),
+        _ => None,
+    }
+}
