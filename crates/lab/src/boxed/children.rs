@@ -10,6 +10,7 @@ use std::process::{Command, Stdio};
 
 use nix::mount::{MntFlags, MsFlags, mount, umount2};
 use nix::sched::{CloneFlags, setns, unshare};
+use nix::sys::signal::SigSet;
 
 use super::enter::{OUTSIDE_PROC, own_sysfs};
 use super::wire::{End, Program};
@@ -99,6 +100,9 @@ pub(crate) fn start(program: &Program, stdio: Stdio3) -> io::Result<i32> {
         .stdin(stdio.stdin)
         .stdout(stdio.stdout)
         .stderr(stdio.stderr);
+    if first == super::SELF_EXE {
+        command.arg0(super::OWN_NAME);
+    }
     if let Some(cwd) = &program.cwd {
         command.current_dir(cwd);
     }
@@ -107,6 +111,8 @@ pub(crate) fn start(program: &Program, stdio: Stdio3) -> io::Result<i32> {
     unsafe {
         command.pre_exec(move || {
             nix::unistd::setsid()?;
+            // The warden's signals are blocked for its signalfd, and exec keeps that.
+            SigSet::empty().thread_set_mask()?;
             if let Some(netns) = &netns {
                 setns(netns, CloneFlags::CLONE_NEWNET)?;
                 own_sysfs();

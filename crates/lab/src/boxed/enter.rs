@@ -10,6 +10,7 @@
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
@@ -95,7 +96,7 @@ pub fn probe(exe: Option<&Path>) -> Result<(), BoxError> {
 
 fn own_binary(exe: Option<&Path>, command: &str) -> Command {
     let mut program = Command::new(exe.unwrap_or(Path::new(super::SELF_EXE)));
-    program.arg(command);
+    program.arg0(super::OWN_NAME).arg(command);
     program
 }
 

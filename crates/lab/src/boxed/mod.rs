@@ -32,6 +32,9 @@ pub use wire::{BoxStatus, End, ProcessStatus, Program};
 /// replaced, so all of one lab runs one version.
 pub const SELF_EXE: &str = "/proc/self/exe";
 
+/// What our own processes are called in listings.
+const OWN_NAME: &str = "transhume";
+
 /// What can go wrong with the box.
 #[derive(Debug, thiserror::Error)]
 pub enum BoxError {
