@@ -1,1 +1,19 @@
-//! The migration state machine, switchover clockwork and planner, without I/O
+//! The migration of a gang, without I/O.
+//!
+//! | module | job |
+//! |---|---|
+//! | [`return_path`] | QEMU's return path as bytes: hold the switchover acknowledgement back |
+//! | [`hold`] | keep a VM iterating cheaply until its passes stop shrinking |
+//! | [`gap`] | the network downtime, predicted before anything is flipped |
+//! | [`schedule`] | when to stop, and when each peer flips, from measured delays |
+//! | [`gang`] | the state machine: `next(event) → commands` |
+//! | [`plan`] | prechecks and predictions that change nothing |
+//!
+//! Sockets, clocks and processes live in `agent` and `controller`, which feed these.
+
+pub mod gang;
+pub mod gap;
+pub mod hold;
+pub mod plan;
+pub mod return_path;
+pub mod schedule;
