@@ -8,7 +8,7 @@ use std::{
     time::Duration,
 };
 
-use ovsdb::{Client, ConnectionState, Options, Remote};
+use ovsdb::{Client, ConnectionState, Op, Options, Remote};
 
 pub struct Process(Child);
 
@@ -78,6 +78,16 @@ impl Server {
 
     pub fn end(&mut self) {
         self.process = None;
+    }
+
+    /// Changes the database file while no server has it open.
+    pub fn offline(&self, db: &str, ops: impl IntoIterator<Item = Op>) {
+        let mut transaction = vec![serde_json::json!(db)];
+        transaction.extend(ops.into_iter().map(Op::into_json));
+        run(Command::new("ovsdb-tool")
+            .arg("transact")
+            .arg(self.dir.path().join("conf.db"))
+            .arg(serde_json::Value::from(transaction).to_string()));
     }
 
     pub fn socket(&self) -> PathBuf {
