@@ -102,18 +102,18 @@ pub fn member(one: &Member) -> Result<(), Problem> {
             ));
         }
     }
-    if let MemberKind::Vm { spec } = &one.kind {
-        if spec.vcpus == 0 || spec.memory_mib == 0 {
-            return Err(Problem::invalid(
+    match &one.kind {
+        MemberKind::Vm { spec } if spec.vcpus == 0 || spec.memory_mib == 0 => {
+            Err(Problem::invalid(
                 format!(
                     "VM '{name}' has {} vCPUs and {} MiB of memory.",
                     spec.vcpus, spec.memory_mib
                 ),
                 "Give it at least 1 of each.",
-            ));
+            ))
         }
+        _ => Ok(()),
     }
-    Ok(())
 }
 
 fn can_be_an_endpoint(address: IpAddr) -> bool {
