@@ -14,10 +14,24 @@ use crate::recording::Reply;
 const SET_BACK: u64 = 1_000;
 
 /// Indexes of the unanswered packets whose replies were lost. `replies` in order of arrival, each
-/// with its packet's index.
-pub(super) fn lost_replies(packets: &[Packet], replies: &[(Reply, usize)]) -> Vec<usize> {
+/// with its packet's index; `complete` when `packets` begins with the flow's first packet, whose
+/// echo has the number 1.
+pub(super) fn lost_replies(
+    packets: &[Packet],
+    replies: &[(Reply, usize)],
+    complete: bool,
+) -> Vec<usize> {
     let mut lost = Vec::new();
     let mut run: Vec<(u64, usize)> = Vec::new();
+    // More echoes than packets: the guest knew this address and port before.
+    let first = replies.iter().min_by_key(|(reply, _)| reply.guest);
+    if let Some(&(reply, index)) =
+        first.filter(|(reply, i)| complete && reply.guest <= *i as u64 + 1)
+    {
+        let echoed = usize::try_from(reply.guest.saturating_sub(1)).unwrap_or(usize::MAX);
+        let unanswered = (0..index).filter(|&i| packets[i].copies == 0);
+        lost.extend(unanswered.take(echoed));
+    }
     let mut highest = 0;
     for &(reply, index) in replies {
         if reply.guest.saturating_add(SET_BACK) < highest {

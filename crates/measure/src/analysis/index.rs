@@ -47,7 +47,7 @@ impl<'a> Index<'a> {
                 arrivals.push((reply.at_ns, *index));
             }
         }
-        for index in fate::lost_replies(&packets, &replies) {
+        for index in fate::lost_replies(&packets, &replies, udp.first_seq == 0) {
             packets[index].reply_lost = true;
         }
         Self {
