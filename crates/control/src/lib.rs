@@ -13,4 +13,5 @@
 pub mod directory;
 pub mod projection;
 
+pub use directory::{Directory, DirectoryError};
 pub use projection::{Arrivals, HostView, Key, RuleSet};

@@ -57,11 +57,13 @@ pub(in crate::projection) fn net(view: &HostView, net: &Net) -> [Rule; 2] {
         .filter(|(_, entry)| view.is_here(entry))
     {
         match (view.arrivals_of(key, entry), view.ports.get(key)) {
-            (Arrivals::Gate { ofport }, _) => drop(ports.insert(ofport)),
+            (Arrivals::Gate { ofport }, _) => {
+                ports.insert(ofport);
+            }
             (Arrivals::Drop, _) | (_, None) => {}
             // One that is about to leave still gets them: it runs, or its queue is taken along.
             (Arrivals::Deliver | Arrivals::Redirect { .. }, Some(port)) => {
-                drop(ports.insert(*port))
+                ports.insert(*port);
             }
         }
     }

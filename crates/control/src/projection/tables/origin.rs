@@ -47,9 +47,15 @@ pub(in crate::projection) fn net(view: &HostView, net: &Net) -> [Rule; 2] {
             view.arrivals.get(key),
             view.ports.get(key),
         ) {
-            (false, ..) => drop(hosts.insert(entry.locator.address)),
-            (true, Some(Arrivals::Gate { ofport }), _) => drop(ports.insert(*ofport)),
-            (true, _, Some(port)) => drop(ports.insert(*port)),
+            (false, ..) => {
+                hosts.insert(entry.locator.address);
+            }
+            (true, Some(Arrivals::Gate { ofport }), _) => {
+                ports.insert(*ofport);
+            }
+            (true, _, Some(port)) => {
+                ports.insert(*port);
+            }
             (true, _, None) => {}
         }
     }
