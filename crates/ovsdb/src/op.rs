@@ -90,7 +90,6 @@ macro_rules! when {
     ($type:ty) => {
         impl $type {
             /// Only rows for which this holds, and all earlier conditions.
-            #[must_use]
             pub fn when(mut self, condition: Condition) -> Self {
                 self.conditions.push(condition);
                 self
@@ -103,14 +102,12 @@ macro_rules! set {
     ($type:ty) => {
         impl $type {
             /// Gives a column.
-            #[must_use]
             pub fn set(mut self, column: &str, value: impl Into<Value>) -> Self {
                 self.row = self.row.with(column, value);
                 self
             }
 
             /// Gives all columns of a row.
-            #[must_use]
             pub fn row(mut self, row: Row) -> Self {
                 self.row.0.extend(row.0);
                 self

@@ -78,7 +78,7 @@ fn a_message_has_bounds() {
         splitter.next(&mut &b"[1234567890"[..]),
         Err(SplitError::TooLong(10))
     );
-    let deep = vec![b'['; DEPTH_LIMIT + 1];
+    let deep = [b'['; DEPTH_LIMIT + 1];
     assert_eq!(
         Splitter::new(1000).next(&mut &deep[..]),
         Err(SplitError::TooDeep)

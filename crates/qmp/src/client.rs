@@ -89,8 +89,8 @@ impl Qmp {
         let mut state =
             "nobody listens there; is QEMU started with -qmp unix:PATH,server=on,wait=off?";
         let handshake = async {
-            let stream = open(path).await?;
-            state = "the socket accepts, but QEMU does not greet; does another client hold this monitor?";
+            let stream = open(path, &mut state).await?;
+            state = TAKEN;
             Self::negotiate(stream).await
         };
         match tokio::time::timeout(deadline, handshake).await {
@@ -350,23 +350,27 @@ impl State {
     }
 }
 
-/// Opens the socket, waiting while it does not exist or nobody accepts.
-async fn open(path: &Path) -> Result<UnixStream, QmpError> {
+const NOBODY: &str =
+    "nobody listens there; is QEMU started with -qmp unix:PATH,server=on,wait=off?";
+const TAKEN: &str =
+    "the socket is there, but QEMU does not greet; does another client hold this monitor?";
+
+/// Opens the socket, waiting while it does not exist, nobody listens, or its queue is full.
+async fn open(path: &Path, state: &mut &str) -> Result<UnixStream, QmpError> {
     let mut pause = Duration::from_millis(1);
     loop {
         match UnixStream::connect(path).await {
             Ok(stream) => return Ok(stream),
-            Err(e)
-                if matches!(
-                    e.kind(),
-                    io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused
-                ) => {}
-            Err(source) => {
-                return Err(QmpError::Connect {
-                    path: path.to_owned(),
-                    source,
-                });
-            }
+            Err(e) => match e.kind() {
+                io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused => *state = NOBODY,
+                io::ErrorKind::WouldBlock => *state = TAKEN,
+                _ => {
+                    return Err(QmpError::Connect {
+                        path: path.to_owned(),
+                        source: e,
+                    });
+                }
+            },
         }
         tokio::time::sleep(pause).await;
         pause = (pause * 2).min(Duration::from_millis(20));

@@ -162,6 +162,32 @@ async fn fd_commands_and_others_mix_freely() {
 }
 
 #[tokio::test]
+async fn a_request_larger_than_the_socket_takes_arrives_whole_with_the_descriptor_behind_it() {
+    let qemu = Qemu::start(&[]);
+    let vm = qemu.connect().await;
+    let name = "x".repeat(300_000);
+    let (one, _other) = UnixStream::pair().unwrap();
+    let (large, behind) = tokio::join!(
+        vm.execute("closefd", json!({"fdname": name})),
+        vm.getfd("behind", one.as_fd()),
+    );
+    assert!(large.unwrap_err().refusal().unwrap().desc.contains(&name));
+    behind.unwrap();
+    vm.execute("closefd", json!({"fdname": "behind"}))
+        .await
+        .unwrap();
+}
+
+#[tokio::test]
+async fn a_cancelled_request_leaves_the_connection_usable() {
+    let qemu = Qemu::start(&[]);
+    let vm = qemu.connect().await;
+    let large = vm.execute("closefd", json!({"fdname": "x".repeat(300_000)}));
+    assert!(tokio::time::timeout(Duration::ZERO, large).await.is_err());
+    assert!(!vm.query_status().await.unwrap().running);
+}
+
+#[tokio::test]
 async fn a_refusal_has_its_class_and_sentence() {
     let qemu = Qemu::start(&[]);
     let vm = qemu.connect().await;
