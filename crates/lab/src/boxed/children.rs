@@ -106,11 +106,15 @@ pub(crate) fn start(program: &Program, stdio: Stdio3) -> io::Result<i32> {
     if let Some(cwd) = &program.cwd {
         command.current_dir(cwd);
     }
+    let urgent = program.urgent;
     // SAFETY: the warden has one thread, so the forked child may do what the parent may; these are
     // plain system calls anyway.
     unsafe {
         command.pre_exec(move || {
             nix::unistd::setsid()?;
+            if !urgent {
+                schedule(libc::SCHED_OTHER, 0);
+            }
             // The warden's signals are blocked for its signalfd, and exec keeps that.
             SigSet::empty().thread_set_mask()?;
             if let Some(netns) = &netns {
@@ -128,6 +132,17 @@ pub(crate) fn start(program: &Program, stdio: Stdio3) -> io::Result<i32> {
         _ => io::Error::new(e.kind(), format!("cannot start {first}: {e}")),
     })?;
     Ok(child.id() as i32)
+}
+
+/// Sets how this process is scheduled (sched(7)); best effort. The outer process gives the warden
+/// its right to real-time scheduling before it leaves for a user namespace, where none can be had.
+pub(crate) fn schedule(policy: libc::c_int, priority: libc::c_int) {
+    // SAFETY: all-zero is a valid value, the structure lives across the call.
+    unsafe {
+        let mut parameters: libc::sched_param = std::mem::zeroed();
+        parameters.sched_priority = priority;
+        libc::sched_setscheduler(0, policy, &raw const parameters);
+    }
 }
 
 /// Makes a network namespace the way `ip netns add` does: a file below /run/netns with the

@@ -18,7 +18,7 @@ use nix::mount::{MntFlags, MsFlags, mount};
 use nix::sched::{CloneFlags, unshare};
 use nix::unistd::{ForkResult, fork, getegid, geteuid, pipe, setsid};
 
-use super::{BoxError, warden};
+use super::{BoxError, children, warden};
 use crate::folder::{self, Folder};
 use crate::process::ProcessId;
 
@@ -181,6 +181,7 @@ fn step<T, E: Into<io::Error>>(name: &'static str, result: Result<T, E>) -> Step
 fn leave(folder: Option<&Folder>) -> Step<()> {
     // A process that leads a group already has a session that is fine, too.
     let _ = setsid();
+    children::schedule(libc::SCHED_RR, 1);
     let (uid, gid) = (geteuid(), getegid());
     step(
         "cannot make namespaces",
@@ -265,13 +266,6 @@ fn furnish(folder: Option<&Path>) -> Step<()> {
     let none: Option<&str> = None;
     let apart = MsFlags::MS_REC | MsFlags::MS_PRIVATE;
     step("cannot detach mounts", mount(none, "/", none, apart, none))?;
-    // Shared among ourselves only: processes with a mount namespace of their own (each has its
-    // own /sys) see network namespaces that are made later, as with `ip netns`.
-    let among_us = MsFlags::MS_REC | MsFlags::MS_SHARED;
-    step(
-        "cannot share mounts",
-        mount(none, "/", none, among_us, none),
-    )?;
     let kept = folder.map(File::open).transpose();
     let kept = step("cannot open the lab folder", kept)?;
     let flags = MsFlags::MS_NOSUID | MsFlags::MS_NODEV;
@@ -315,6 +309,14 @@ fn furnish(folder: Option<&Path>) -> Step<()> {
             std::env::set_current_dir(folder),
         )?;
     }
+    // Shared among ourselves only: processes with a mount namespace of their own (each has its
+    // own /sys) see network namespaces that are made later, as with `ip netns`. Last, since a mount
+    // on one of two shared views of /proc would appear on the other.
+    let among_us = MsFlags::MS_REC | MsFlags::MS_SHARED;
+    step(
+        "cannot share mounts",
+        mount(none, "/", none, among_us, none),
+    )?;
     let name = c"transhume-lab";
     // SAFETY: name points to that many bytes.
     let rc = unsafe { libc::sethostname(name.as_ptr(), name.count_bytes()) };

@@ -27,6 +27,11 @@ pub struct Program {
     /// The working directory; the lab folder when `None`.
     #[serde(default)]
     pub cwd: Option<PathBuf>,
+    /// Whether it goes before everything else when it has something to do (real-time scheduling).
+    /// For what stands for hardware or measures: the WAN, probes. Only a caller who is root on the
+    /// host can give that; otherwise it has no effect.
+    #[serde(default)]
+    pub urgent: bool,
 }
 
 impl Program {
@@ -37,6 +42,12 @@ impl Program {
             argv: argv.into_iter().map(Into::into).collect(),
             ..Self::default()
         }
+    }
+
+    /// The same program, going before everything else; see [`Program::urgent`].
+    pub fn urgent(mut self) -> Self {
+        self.urgent = true;
+        self
     }
 
     /// The same program with one more environment variable.

@@ -1,22 +1,31 @@
-//! One packet socket for all uplinks (packet(7)): many frames a system call, each with its
-//! interface and the kernel's own time of arrival.
+//! One packet socket for all uplinks (packet(7)).
+//!
+//! Received frames come through a ring of memory shared with the kernel, each with its interface
+//! and the kernel's own time of arrival: no system call a frame, and room for what arrives while
+//! the relay has to wait for a processor. Frames are sent many to a system call.
 
 use std::io;
-use std::mem::{self, MaybeUninit};
+use std::mem;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
+use std::ptr::NonNull;
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use super::shaping::Nanos;
 
 /// Frames per system call.
 const BATCH: usize = 64;
 
-/// Longest frame: MTU 9000 and an Ethernet header with room to spare.
-const LONGEST: usize = 9216;
+/// Frames the ring holds: 0.2 s of 500 Mbit/s in full-sized frames.
+const RING_FRAMES: usize = 8192;
 
-/// Asked for; the kernel caps it (4 MiB usual, counted twice).
-const RECEIVE_BUFFER: libc::c_int = 64 << 20;
+/// Headers of the ring before the frame itself (tpacket2_hdr, sockaddr_ll, alignment).
+const RING_HEADROOM: usize = 96;
 
-const CONTROL: usize = 64;
+/// Where the sockaddr_ll stands behind the header of a slot (TPACKET_ALIGN, linux/if_packet.h).
+const ADDRESS_AT: usize = mem::size_of::<libc::tpacket2_hdr>().next_multiple_of(16);
+
+/// Asked for; the kernel caps it.
+const SEND_BUFFER: libc::c_int = 64 << 20;
 
 /// A received frame.
 pub(crate) struct Frame<'a> {
@@ -27,121 +36,64 @@ pub(crate) struct Frame<'a> {
 }
 
 pub(crate) struct PacketSocket {
+    ring: Ring,
     fd: OwnedFd,
-    buffers: Vec<[u8; LONGEST]>,
     last_arrival: Nanos,
 }
 
 impl PacketSocket {
-    /// A socket that sees every frame that arrives in this network namespace.
-    pub(crate) fn open() -> io::Result<Self> {
-        let protocol = (libc::ETH_P_ALL as u16).to_be();
+    /// A socket that sees every frame that arrives in this network namespace, up to an MTU.
+    pub(crate) fn open(mtu: u16) -> io::Result<Self> {
+        // No protocol yet: nothing arrives before the ring is there.
         let kind = libc::SOCK_RAW | libc::SOCK_NONBLOCK | libc::SOCK_CLOEXEC;
         // SAFETY: plain numbers in, a new fd or -1 out.
-        let fd = unsafe { libc::socket(libc::AF_PACKET, kind, i32::from(protocol)) };
+        let fd = unsafe { libc::socket(libc::AF_PACKET, kind, 0) };
         if fd < 0 {
             return Err(io::Error::last_os_error());
         }
         // SAFETY: the fd was just made and nobody else owns it.
         let fd = unsafe { OwnedFd::from_raw_fd(fd) };
-        let set = |level, name, value: libc::c_int| {
-            // SAFETY: value lives across the call and its size is given.
-            let rc = unsafe {
-                libc::setsockopt(
-                    fd.as_raw_fd(),
-                    level,
-                    name,
-                    (&raw const value).cast(),
-                    mem::size_of_val(&value) as libc::socklen_t,
-                )
-            };
-            if rc == 0 {
-                Ok(())
-            } else {
-                Err(io::Error::last_os_error())
-            }
-        };
-        set(libc::SOL_PACKET, libc::PACKET_IGNORE_OUTGOING, 1)?;
-        set(libc::SOL_SOCKET, libc::SO_TIMESTAMPNS, 1)?;
-        set(libc::SOL_SOCKET, libc::SO_RCVBUF, RECEIVE_BUFFER)?;
-        set(libc::SOL_SOCKET, libc::SO_SNDBUF, RECEIVE_BUFFER)?;
-        set(libc::SOL_PACKET, libc::PACKET_QDISC_BYPASS, 1)?;
+        let number = |level, name, value: libc::c_int| set(&fd, level, name, &value);
+        number(libc::SOL_PACKET, libc::PACKET_IGNORE_OUTGOING, 1)?;
+        number(libc::SOL_SOCKET, libc::SO_SNDBUF, SEND_BUFFER)?;
+        number(libc::SOL_PACKET, libc::PACKET_QDISC_BYPASS, 1)?;
+        let ring = Ring::map(&fd, mtu)?;
+        // SAFETY: all-zero is a valid value of this C structure.
+        let mut everything: libc::sockaddr_ll = unsafe { mem::zeroed() };
+        everything.sll_family = libc::AF_PACKET as u16;
+        everything.sll_protocol = (libc::ETH_P_ALL as u16).to_be();
+        let size = mem::size_of_val(&everything) as libc::socklen_t;
+        // SAFETY: the address lives across the call and its size is given.
+        let rc = unsafe { libc::bind(fd.as_raw_fd(), (&raw const everything).cast(), size) };
+        if rc != 0 {
+            return Err(io::Error::last_os_error());
+        }
         Ok(Self {
+            ring,
             fd,
-            buffers: vec![[0; LONGEST]; BATCH],
             last_arrival: 0,
         })
     }
 
-    /// Reads what is there, in order of arrival; at most a few hundred frames, so that sending
-    /// gets its turn.
-    pub(crate) fn receive(&mut self, mut each: impl FnMut(Frame<'_>)) -> io::Result<()> {
-        for _ in 0..8 {
-            if self.receive_batch(&mut each)? < BATCH {
-                break;
-            }
-        }
-        Ok(())
-    }
-
-    fn receive_batch(&mut self, each: &mut impl FnMut(Frame<'_>)) -> io::Result<usize> {
-        // SAFETY: all-zero is a valid value of these C structures.
-        let mut names: [libc::sockaddr_ll; BATCH] = unsafe { mem::zeroed() };
-        let mut controls = [[0u64; CONTROL / 8]; BATCH];
-        let mut vectors: [MaybeUninit<libc::iovec>; BATCH] = [MaybeUninit::uninit(); BATCH];
-        // SAFETY: as above.
-        let mut headers: [libc::mmsghdr; BATCH] = unsafe { mem::zeroed() };
-        for i in 0..BATCH {
-            let vector = vectors[i].write(libc::iovec {
-                iov_base: self.buffers[i].as_mut_ptr().cast(),
-                iov_len: LONGEST,
-            });
-            let header = &mut headers[i].msg_hdr;
-            header.msg_iov = vector;
-            header.msg_iovlen = 1;
-            header.msg_name = (&raw mut names[i]).cast();
-            header.msg_namelen = mem::size_of::<libc::sockaddr_ll>() as libc::socklen_t;
-            header.msg_control = controls[i].as_mut_ptr().cast();
-            header.msg_controllen = CONTROL as _;
-        }
-        // SAFETY: every pointer in the headers lives across the call and has the size given.
-        let got = unsafe {
-            libc::recvmmsg(
-                self.fd.as_raw_fd(),
-                headers.as_mut_ptr(),
-                BATCH as libc::c_uint,
-                libc::MSG_DONTWAIT,
-                std::ptr::null_mut(),
-            )
-        };
-        if got < 0 {
-            return match io::Error::last_os_error() {
-                e if e.kind() == io::ErrorKind::WouldBlock => Ok(0),
-                e if e.kind() == io::ErrorKind::Interrupted => Ok(0),
-                // An interface went down; the link events tell which.
-                e if e.raw_os_error() == Some(libc::ENETDOWN) => Ok(0),
-                e => Err(e),
-            };
-        }
+    /// Reads what is there, in order of arrival; at most a ring's worth, so that sending gets its
+    /// turn.
+    pub(crate) fn receive(&mut self, mut each: impl FnMut(Frame<'_>)) {
         let (now, wall) = (monotonic(), wall_clock());
-        let got = got as usize;
-        for i in 0..got {
-            let stamp = stamp(&headers[i].msg_hdr);
+        for _ in 0..RING_FRAMES {
+            let Some(slot) = self.ring.current() else {
+                return;
+            };
             // How long ago it arrived; a clock that was set meanwhile must not move it far.
-            let age = stamp
-                .map_or(0, |at| wall.saturating_sub(at))
-                .min(100_000_000);
+            let age = wall.saturating_sub(slot.stamp).min(500_000_000);
             let arrived = now.saturating_sub(age).max(self.last_arrival);
             self.last_arrival = arrived;
-            let length = (headers[i].msg_len as usize).min(LONGEST);
-            let bytes = &self.buffers[i][..length];
             each(Frame {
-                interface: names[i].sll_ifindex,
+                interface: slot.interface,
                 arrived,
-                bytes,
+                bytes: slot.bytes,
             });
+            self.ring.release();
         }
-        Ok(got)
     }
 
     /// Sends frames, each on its interface, and tells for each whether the kernel took it.
@@ -225,24 +177,125 @@ impl AsFd for PacketSocket {
     }
 }
 
-/// The kernel's time stamp of a message, on the wall clock (SO_TIMESTAMPNS, socket(7)).
-fn stamp(header: &libc::msghdr) -> Option<Nanos> {
-    // SAFETY: the header is as recvmmsg filled it, its control buffer still lives and is aligned
-    // for cmsghdr; the macros stay within msg_controllen.
-    unsafe {
-        let mut message = libc::CMSG_FIRSTHDR(header);
-        while !message.is_null() {
-            if (*message).cmsg_level == libc::SOL_SOCKET
-                && (*message).cmsg_type == libc::SCM_TIMESTAMPNS
-            {
-                let time: libc::timespec =
-                    std::ptr::read_unaligned(libc::CMSG_DATA(message).cast());
-                return Some(nanos(time));
-            }
-            message = libc::CMSG_NXTHDR(header, message);
+/// The receive ring (TPACKET_V2): slots of equal size that belong to the kernel or to us by turns.
+struct Ring {
+    memory: NonNull<u8>,
+    slot: usize,
+    at: usize,
+}
+
+struct Slot<'a> {
+    interface: i32,
+    /// On the wall clock.
+    stamp: Nanos,
+    bytes: &'a [u8],
+}
+
+// SAFETY: the mapping belongs to this value alone.
+unsafe impl Send for Ring {}
+
+impl Ring {
+    fn map(fd: &OwnedFd, mtu: u16) -> io::Result<Self> {
+        const BLOCK: usize = 1 << 16;
+        let slot = (usize::from(mtu) + RING_HEADROOM)
+            .next_power_of_two()
+            .max(2048);
+        let version = libc::tpacket_versions::TPACKET_V2 as libc::c_int;
+        set(fd, libc::SOL_PACKET, libc::PACKET_VERSION, &version)?;
+        let size = slot * RING_FRAMES;
+        let request = libc::tpacket_req {
+            tp_block_size: BLOCK as u32,
+            tp_block_nr: (size / BLOCK) as u32,
+            tp_frame_size: slot as u32,
+            tp_frame_nr: RING_FRAMES as u32,
+        };
+        set(fd, libc::SOL_PACKET, libc::PACKET_RX_RING, &request)?;
+        let protection = libc::PROT_READ | libc::PROT_WRITE;
+        // SAFETY: a new shared mapping of the size just agreed on; the kernel picks the place.
+        let memory = unsafe {
+            libc::mmap(
+                std::ptr::null_mut(),
+                size,
+                protection,
+                libc::MAP_SHARED,
+                fd.as_raw_fd(),
+                0,
+            )
+        };
+        let failed = memory == libc::MAP_FAILED;
+        match NonNull::new(memory.cast::<u8>()) {
+            Some(memory) if !failed => Ok(Self {
+                memory,
+                slot,
+                at: 0,
+            }),
+            _ => Err(io::Error::last_os_error()),
         }
     }
-    None
+
+    fn header(&self) -> *mut libc::tpacket2_hdr {
+        // SAFETY: `at` is less than RING_FRAMES, so this stays within the mapping; slots are
+        // aligned to their size.
+        unsafe { self.memory.as_ptr().add(self.at * self.slot).cast() }
+    }
+
+    fn status(&self) -> &AtomicU32 {
+        // SAFETY: the status is the first, aligned word of a slot, and lives as long as the
+        // mapping; the kernel changes it too, hence the atomic.
+        unsafe { AtomicU32::from_ptr((&raw mut (*self.header()).tp_status).cast()) }
+    }
+
+    fn current(&self) -> Option<Slot<'_>> {
+        if self.status().load(Ordering::Acquire) & libc::TP_STATUS_USER == 0 {
+            return None;
+        }
+        let header = self.header();
+        // SAFETY: the status says that the slot is ours; the kernel keeps its hands off until it
+        // is released, which needs `&mut self`. Lengths are cut to the slot.
+        unsafe {
+            let start = usize::from((*header).tp_mac).min(self.slot);
+            let length = ((*header).tp_snaplen as usize).min(self.slot - start);
+            let address: *const libc::sockaddr_ll = header.byte_add(ADDRESS_AT).cast();
+            let stamp = u64::from((*header).tp_sec) * 1_000_000_000 + u64::from((*header).tp_nsec);
+            Some(Slot {
+                interface: (*address).sll_ifindex,
+                stamp,
+                bytes: std::slice::from_raw_parts(header.cast::<u8>().add(start), length),
+            })
+        }
+    }
+
+    fn release(&mut self) {
+        self.status()
+            .store(libc::TP_STATUS_KERNEL, Ordering::Release);
+        self.at = (self.at + 1) % RING_FRAMES;
+    }
+}
+
+impl Drop for Ring {
+    fn drop(&mut self) {
+        // SAFETY: the mapping is ours, of this size, and nothing borrows from it any more.
+        unsafe { libc::munmap(self.memory.as_ptr().cast(), self.slot * RING_FRAMES) };
+    }
+}
+
+fn set<T>(fd: &OwnedFd, level: libc::c_int, name: libc::c_int, value: &T) -> io::Result<()> {
+    let size = mem::size_of::<T>() as libc::socklen_t;
+    // SAFETY: value lives across the call and its size is given.
+    let rc = unsafe {
+        libc::setsockopt(
+            fd.as_raw_fd(),
+            level,
+            name,
+            (&raw const *value).cast(),
+            size,
+        )
+    };
+    if rc == 0 {
+        Ok(())
+    } else {
+        Err(io::Error::last_os_error())
+    }
 }
 
 fn nanos(time: libc::timespec) -> Nanos {

@@ -28,7 +28,7 @@ pub fn start(handle: &BoxHandle, config: &WanConfig) -> Result<Client, BoxError>
         &config_path,
         &socket.to_string_lossy(),
     ];
-    handle.spawn(PROCESS, &Program::new(WAN, argv))?;
+    handle.spawn(PROCESS, &Program::new(WAN, argv).urgent())?;
     let deadline = Instant::now() + Duration::from_secs(10);
     loop {
         if let Ok(client) = Client::connect(&socket) {
