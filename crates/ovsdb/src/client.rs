@@ -1,6 +1,6 @@
 //! The client: requests over a connection that is opened again whenever it breaks.
 
-use std::{sync::Arc, time::Duration};
+use std::{fmt, sync::Arc, time::Duration};
 
 use serde_json::{Value as Json, json};
 use tokio::{
@@ -76,6 +76,12 @@ struct Handle {
 impl Drop for Handle {
     fn drop(&mut self) {
         self.task.abort();
+    }
+}
+
+impl fmt::Debug for Client {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Client({})", self.remote())
     }
 }
 

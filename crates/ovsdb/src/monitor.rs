@@ -1,6 +1,6 @@
 //! Monitored tables: a snapshot and its changes, over every reconnect.
 
-use std::{collections::BTreeMap, sync::atomic::Ordering};
+use std::{collections::BTreeMap, fmt, sync::atomic::Ordering};
 
 use serde_json::{Map, Value as Json, json};
 use tokio::sync::mpsc;
@@ -120,6 +120,15 @@ struct Registration {
 impl Drop for Registration {
     fn drop(&mut self) {
         self.client.shared().cancel_monitor(self.id);
+    }
+}
+
+impl fmt::Debug for Monitor {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Monitor")
+            .field("client", &self.client)
+            .field("spec", &self.spec)
+            .finish_non_exhaustive()
     }
 }
 

@@ -19,7 +19,7 @@ use crate::{
 pub const DB: &str = "Open_vSwitch";
 
 /// A client of the database of one Open vSwitch.
-#[derive(Clone)]
+#[derive(Debug, Clone)]
 pub struct Vswitch {
     client: Client,
     apply_timeout: Duration,

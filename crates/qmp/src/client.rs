@@ -2,7 +2,7 @@
 
 use std::{
     collections::HashMap,
-    io,
+    fmt, io,
     os::fd::{AsFd, BorrowedFd},
     path::Path,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
@@ -65,6 +65,15 @@ struct State {
     outbox: Outbox,
     events: Option<broadcast::Sender<Event>>,
     closed: Option<String>,
+}
+
+impl fmt::Debug for Qmp {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Qmp")
+            .field("greeting", self.greeting())
+            .field("closed", &self.is_closed())
+            .finish()
+    }
 }
 
 impl Qmp {
