@@ -11,13 +11,15 @@
 # Usage: scripts/guest.sh [--quiet]
 set -eu
 cd "$(dirname "$0")/.."
+PATH=${CARGO_HOME:-${HOME:-/root}/.cargo}/bin:$PATH:/usr/local/sbin:/usr/sbin:/sbin
+export PATH
 root=$PWD
 out=$root/target/guest
 triple=x86_64-unknown-linux-gnu
 
 say() { echo "guest: $*" >&2; }
 die() { say "$*"; exit 1; }
-need() { command -v "$1" >/dev/null 2>&1 || [ -x "/usr/sbin/$1" ] || die "$1 is missing; run scripts/setup.sh"; }
+need() { command -v "$1" >/dev/null 2>&1 || die "$1 is missing; run scripts/setup.sh"; }
 
 for program in apt-get dpkg-deb lz4 cpio cargo busybox; do need $program; done
 mkdir -p "$out"
