@@ -1,6 +1,8 @@
 //! OpenFlow 1.3 with the extensions of Open vSwitch.
 pub mod action;
 mod address;
+pub mod client;
+pub mod connection;
 pub mod error;
 mod flow_match;
 mod instruction;

@@ -66,10 +66,6 @@ impl<'a> Reader<'a> {
         self
     }
 
-    pub(crate) fn offset(&self) -> usize {
-        self.base
-    }
-
     pub(crate) fn remaining(&self) -> usize {
         self.data.len()
     }

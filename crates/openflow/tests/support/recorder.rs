@@ -1,0 +1,100 @@
+//! A wire tap: a socket in front of a switch that keeps every message of both directions.
+
+use std::io::{Read, Write};
+use std::os::unix::net::{UnixListener, UnixStream};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex};
+use std::thread::JoinHandle;
+
+type Streams = Arc<Mutex<Vec<Vec<u8>>>>;
+
+/// Stands between one client at a time and a switch.
+pub struct Recorder {
+    path: PathBuf,
+    streams: Streams,
+    acceptor: Option<JoinHandle<()>>,
+}
+
+impl Recorder {
+    pub fn start(dir: &Path, upstream: &Path) -> Self {
+        let path = dir.join("tap.sock");
+        let listener = UnixListener::bind(&path).expect("a socket in the test's folder");
+        let streams = Streams::default();
+        let (kept, upstream) = (Arc::clone(&streams), upstream.to_owned());
+        let acceptor = std::thread::spawn(move || {
+            while let Ok((client, _)) = listener.accept() {
+                let Ok(switch) = UnixStream::connect(&upstream) else {
+                    return;
+                };
+                let back = relay(&switch, &client, &kept);
+                let forth = relay(&client, &switch, &kept);
+                let _ = forth.join();
+                let _ = switch.shutdown(std::net::Shutdown::Both);
+                let _ = back.join();
+                if Arc::strong_count(&kept) == 1 {
+                    return;
+                }
+            }
+        });
+        Self {
+            path,
+            streams,
+            acceptor: Some(acceptor),
+        }
+    }
+
+    /// What `ovs-ofctl` takes in place of a bridge.
+    pub fn target(&self) -> String {
+        format!("unix:{}", self.path.display())
+    }
+
+    /// Every whole message so far, both directions mixed.
+    pub fn frames(&self) -> Vec<Vec<u8>> {
+        let streams = self.streams.lock().expect("no panic in the tap");
+        let mut frames = Vec::new();
+        for stream in streams.iter() {
+            let mut rest = stream.as_slice();
+            while let Ok(Some(length)) = openflow::message::frame_len(rest) {
+                let Some((frame, tail)) = rest.split_at_checked(length) else {
+                    break;
+                };
+                frames.push(frame.to_vec());
+                rest = tail;
+            }
+        }
+        frames
+    }
+}
+
+impl Drop for Recorder {
+    fn drop(&mut self) {
+        // One last connection wakes the acceptor, which then finds itself alone.
+        self.streams = Streams::default();
+        let _ = UnixStream::connect(&self.path);
+        if let Some(acceptor) = self.acceptor.take() {
+            let _ = acceptor.join();
+        }
+    }
+}
+
+fn relay(from: &UnixStream, to: &UnixStream, streams: &Streams) -> JoinHandle<()> {
+    let index = {
+        let mut streams = streams.lock().expect("no panic in the tap");
+        streams.push(Vec::new());
+        streams.len() - 1
+    };
+    let (mut from, mut to) = (
+        from.try_clone().expect("a handle"),
+        to.try_clone().expect("a handle"),
+    );
+    let streams = Arc::clone(streams);
+    std::thread::spawn(move || {
+        let mut buffer = vec![0; 1 << 16];
+        while let Ok(n) = from.read(&mut buffer) {
+            if n == 0 || to.write_all(&buffer[..n]).is_err() {
+                return;
+            }
+            streams.lock().expect("no panic in the tap")[index].extend_from_slice(&buffer[..n]);
+        }
+    })
+}
