@@ -1,0 +1,210 @@
+//! What can be typed. No behaviour: `command` does what is said here.
+
+mod clusters;
+mod host_side;
+mod lab;
+mod migrations;
+
+pub(crate) use clusters::{ClusterCommand, LinkArgs, OfCluster, UnlinkArgs, UpdateArgs};
+pub(crate) use host_side::{AgentArgs, DecodeCommand, OpenFlowArgs, ServeArgs};
+pub(crate) use lab::{LabArgs, LabCommand};
+pub(crate) use migrations::{EventArgs, MigrateArgs, MigrationCommand, PlanArgs};
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap_complete::Shell;
+use std::path::PathBuf;
+
+const EXAMPLES: &str = "\
+Begin here:
+  transhume lab up                               three sites and a WAN on this machine
+  transhume cluster list                         what runs, and where
+  transhume plan shop --to south                 what a migration would do
+  transhume migrate shop --to south --watch      do it, live
+  transhume topology                             where everything is now
+  transhume lab down                             and all of it is gone
+
+The controller is the one at --api, else that of the lab, else /run/transhume/api.sock.
+
+Exit codes:
+  0 done    1 failed    2 wrong usage or input    3 not found
+  4 refused or in conflict, nothing was changed   5 who should answer does not";
+
+/// Moves running clusters of virtual machines between clouds.
+///
+/// Everything that talks to the machines keeps working: the same addresses, the same connections,
+/// nothing lost.
+#[derive(Debug, Parser)]
+#[command(name = "transhume", version, max_term_width = 100, after_help = EXAMPLES)]
+#[command(
+    subcommand_required = true,
+    arg_required_else_help = true,
+    disable_help_subcommand = true
+)]
+pub(crate) struct Cli {
+    #[command(flatten)]
+    pub(crate) global: Global,
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+/// What holds for every command.
+#[derive(Debug, Args)]
+pub(crate) struct Global {
+    /// How to print: a table for people, or JSON for programs
+    #[arg(
+        short,
+        long,
+        global = true,
+        value_enum,
+        default_value = "table",
+        value_name = "FORMAT"
+    )]
+    pub(crate) output: Format,
+
+    /// The controller: unix:PATH or https://HOST:PORT
+    #[arg(
+        long,
+        global = true,
+        env = "TRANSHUME_API",
+        value_name = "ADDRESS",
+        help_heading = "Controller"
+    )]
+    pub(crate) api: Option<String>,
+
+    /// Certificate (PEM) of the CA of a controller at https://
+    #[arg(
+        long,
+        global = true,
+        env = "TRANSHUME_API_CA",
+        value_name = "FILE",
+        help_heading = "Controller"
+    )]
+    pub(crate) api_ca: Option<PathBuf>,
+
+    /// File with the token for a controller at https:// (else TRANSHUME_TOKEN)
+    #[arg(
+        long,
+        global = true,
+        env = "TRANSHUME_API_TOKEN_FILE",
+        value_name = "FILE",
+        help_heading = "Controller"
+    )]
+    pub(crate) api_token_file: Option<PathBuf>,
+
+    /// How to log on stderr; TRANSHUME_LOG says what, for example debug
+    #[arg(
+        long,
+        global = true,
+        value_enum,
+        default_value = "text",
+        value_name = "FORMAT"
+    )]
+    pub(crate) log_format: LogFormat,
+}
+
+/// How to print.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Format {
+    /// For people.
+    Table,
+    /// For programs.
+    Json,
+}
+
+/// How to log.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum LogFormat {
+    /// For people.
+    Text,
+    /// For programs.
+    Json,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Show, make, change and remove clusters
+    #[command(subcommand)]
+    Cluster(ClusterCommand),
+    /// Show VMs
+    #[command(subcommand)]
+    Vm(ListOf<OfCluster>),
+    /// Show endpoints: the directory's rows
+    #[command(subcommand)]
+    Endpoint(ListOf<OfCluster>),
+    /// Show hosts, and let new ones join
+    #[command(subcommand)]
+    Host(HostCommand),
+    /// Show sites: the clouds that our own agents serve
+    #[command(subcommand, alias = "cloud")]
+    Site(ListOf<Nothing>),
+    /// Show sites, hosts and what is on them as a tree
+    Topology,
+
+    /// Link one member to a cluster
+    Link(LinkArgs),
+    /// Change where an endpoint is reached, when something else has moved it
+    Update(UpdateArgs),
+    /// Unlink one member of a cluster; ends it, if it is a VM
+    Unlink(UnlinkArgs),
+
+    /// Say what a migration would do; changes nothing
+    Plan(PlanArgs),
+    /// Move a cluster to another site, live
+    Migrate(MigrateArgs),
+    /// Show, watch and cancel migrations
+    #[command(subcommand)]
+    Migration(MigrationCommand),
+    /// Show what happens
+    Events(EventArgs),
+
+    /// Run the controller
+    Serve(ServeArgs),
+    /// Run a host's agent
+    Agent(AgentArgs),
+    /// A complete test bed on this machine, without root
+    Lab(LabArgs),
+    /// Make bytes of protocols readable
+    #[command(subcommand)]
+    Decode(DecodeCommand),
+    /// Print a completion script for a shell
+    ///
+    /// For example, for bash:
+    ///     transhume completion bash > ~/.local/share/bash-completion/completions/transhume
+    #[command(verbatim_doc_comment)]
+    Completion {
+        /// The shell
+        shell: Shell,
+    },
+}
+
+/// `list`, with what narrows it.
+#[derive(Debug, Subcommand)]
+pub(crate) enum ListOf<T: Args> {
+    /// List them
+    #[command(alias = "ls")]
+    List(T),
+}
+
+/// Nothing to narrow.
+#[derive(Debug, Args)]
+pub(crate) struct Nothing {}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum HostCommand {
+    /// List hosts
+    #[command(alias = "ls")]
+    List,
+    /// Make a token with which one new host may join
+    JoinToken,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Cli;
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_definitions_hold_together() {
+        Cli::command().debug_assert();
+    }
+}

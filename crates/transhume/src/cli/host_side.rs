@@ -1,0 +1,77 @@
+//! What runs as a service, and the diagnosis tools.
+
+use clap::{Args, Subcommand};
+use model::{HostName, SiteName};
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+/// Flags go before what the configuration file says.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Example:
+  transhume serve --config /etc/transhume/controller.toml")]
+pub(crate) struct ServeArgs {
+    /// Configuration, TOML
+    #[arg(long, value_name = "FILE")]
+    pub(crate) config: Option<PathBuf>,
+    /// Socket of the API
+    #[arg(long, value_name = "PATH")]
+    pub(crate) socket: Option<PathBuf>,
+    /// Where agents dial in
+    #[arg(long, value_name = "ADDRESS:PORT")]
+    pub(crate) listen: Option<SocketAddr>,
+    /// Folder for the store and the CA
+    #[arg(long, value_name = "FOLDER")]
+    pub(crate) state: Option<PathBuf>,
+}
+
+/// Flags go before what the configuration file says.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+A new host needs a token once, from `transhume host join-token`.
+
+Example:
+  transhume agent --config /etc/transhume/agent.toml")]
+pub(crate) struct AgentArgs {
+    /// Configuration, TOML
+    #[arg(long, value_name = "FILE")]
+    pub(crate) config: Option<PathBuf>,
+    /// The controller
+    #[arg(long, value_name = "ADDRESS:PORT")]
+    pub(crate) controller: Option<String>,
+    /// This host's name
+    #[arg(long)]
+    pub(crate) host: Option<HostName>,
+    /// The site that it belongs to
+    #[arg(long)]
+    pub(crate) site: Option<SiteName>,
+    /// Folder for keys and sockets
+    #[arg(long, value_name = "FOLDER")]
+    pub(crate) state: Option<PathBuf>,
+    /// File with the join token, for the first time
+    #[arg(long, value_name = "FILE")]
+    pub(crate) join_token_file: Option<PathBuf>,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum DecodeCommand {
+    /// Read OpenFlow messages as hex, one or several on a line; print JSON, a message a line
+    #[command(name = "openflow")]
+    OpenFlow(OpenFlowArgs),
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "\
+White space between hex digits does not matter; # begins a comment. A line that cannot be decoded
+is named on stderr, the others are still printed, and the exit code is 1.
+
+Example:
+  echo 0400000800000001 | transhume decode openflow
+  ovs-ofctl -O OpenFlow13 ... -vvconn ... | transhume decode openflow")]
+pub(crate) struct OpenFlowArgs {
+    /// Print the bytes again, as encoded from what was understood
+    #[arg(long)]
+    pub(crate) reencode: bool,
+    /// File with hex lines; by default, or as -, stdin
+    pub(crate) file: Option<PathBuf>,
+}

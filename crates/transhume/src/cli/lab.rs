@@ -1,0 +1,120 @@
+//! The lab.
+
+use clap::{Args, Subcommand};
+use model::SiteName;
+use std::ffi::OsString;
+use std::path::PathBuf;
+
+#[derive(Debug, Args)]
+#[command(subcommand_required = true, arg_required_else_help = true)]
+#[command(after_help = "\
+Sites north, south and office, a WAN between them, and cluster shop of four VMs at north. The lab
+needs no root, touches nothing outside its own namespaces and folder, and is gone after `lab down`.
+
+Examples:
+  transhume lab up
+  transhume migrate shop --to south --watch
+  transhume lab exec office -- ping -c 3 10.77.0.11
+  transhume lab down")]
+pub(crate) struct LabArgs {
+    /// The lab's folder [default: TRANSHUME_LAB, else ~/.local/state/transhume/lab]
+    #[arg(long, global = true, value_name = "FOLDER")]
+    pub(crate) folder: Option<PathBuf>,
+    #[command(subcommand)]
+    pub(crate) command: LabCommand,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum LabCommand {
+    /// Start the lab and leave it standing
+    Up(UpArgs),
+    /// Remove the lab, also what an interrupted `up` left
+    Down,
+    /// Say what stands
+    Status,
+    /// The main job: bring the lab up, move cluster shop there and back under load, report, clean up
+    Demo(DemoArgs),
+    /// Measure every figure that we promise, and print it beside its target
+    Bench(BenchArgs),
+    /// A shell in a site
+    Shell {
+        /// The site
+        site: SiteName,
+    },
+    /// Run a command in a site
+    Exec(ExecArgs),
+    /// One site's processes, as the lab starts them
+    #[command(hide = true)]
+    Inside {
+        /// What the lab passes
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        arguments: Vec<OsString>,
+    },
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct UpArgs {
+    #[command(flatten)]
+    pub(crate) wan: WanArgs,
+    /// VMs in cluster shop
+    #[arg(long, default_value_t = 4, value_parser = clap::value_parser!(u8).range(1..=16))]
+    pub(crate) vms: u8,
+    /// Folder with the guest: vmlinux and initramfs.cpio [default: target/guest]
+    #[arg(long, value_name = "FOLDER")]
+    pub(crate) guest: Option<PathBuf>,
+}
+
+/// The WAN between sites.
+#[derive(Debug, Args)]
+pub(crate) struct WanArgs {
+    /// Round-trip time between two sites, ms
+    #[arg(long, value_name = "MS", default_value_t = 31.0, value_parser = not_negative)]
+    pub(crate) rtt_ms: f64,
+    /// Rate of each site's uplink in each direction, Mbit/s
+    #[arg(long, value_name = "MBIT", default_value_t = 200.0, value_parser = not_negative)]
+    pub(crate) rate_mbit: f64,
+    /// Jitter in each direction, ms
+    #[arg(long, value_name = "MS", default_value_t = 0.0, value_parser = not_negative)]
+    pub(crate) jitter_ms: f64,
+    /// Loss in each direction, per cent
+    #[arg(long, value_name = "PERCENT", default_value_t = 0.0, value_parser = not_negative)]
+    pub(crate) loss_percent: f64,
+}
+
+fn not_negative(text: &str) -> Result<f64, String> {
+    match text.parse::<f64>() {
+        Ok(value) if value.is_finite() && value >= 0.0 => Ok(value),
+        _ => Err("use a number that is not negative".to_owned()),
+    }
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct DemoArgs {
+    #[command(flatten)]
+    pub(crate) up: UpArgs,
+    /// Write the report here as JSON; report.html goes beside it
+    #[arg(long, value_name = "FILE")]
+    pub(crate) report: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct BenchArgs {
+    /// Only these; may be given several times
+    #[arg(long, value_name = "NAME", num_args = 1..)]
+    pub(crate) only: Vec<String>,
+    /// Write the figures here as JSON
+    #[arg(long, value_name = "FILE")]
+    pub(crate) report: Option<PathBuf>,
+    /// Folder with the guest: vmlinux and initramfs.cpio [default: target/guest]
+    #[arg(long, value_name = "FOLDER")]
+    pub(crate) guest: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ExecArgs {
+    /// The site
+    pub(crate) site: SiteName,
+    /// The command and its arguments
+    #[arg(required = true, last = true)]
+    pub(crate) command: Vec<OsString>,
+}

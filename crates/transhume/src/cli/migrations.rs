@@ -1,0 +1,140 @@
+//! Plans, migrations, events.
+
+use clap::{Args, Subcommand, ValueEnum};
+use model::migration::{FlipOrder, Options};
+use model::{ClusterName, MigrationId, SiteName};
+
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Exits with 4 when something stands in the way; the checks say what, and the way out.
+
+Example:
+  transhume plan shop --to south")]
+pub(crate) struct PlanArgs {
+    #[command(flatten)]
+    pub(crate) journey: JourneyArgs,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "\
+All of the cluster arrives, or all of it stays where it is.
+
+Examples:
+  transhume migrate shop --to south --watch
+  transhume migrate shop --to south --max-gap-ms 150 --allow-slowdown
+  transhume migrate shop --to south --watch -o json | jq .vms[].figures")]
+pub(crate) struct MigrateArgs {
+    #[command(flatten)]
+    pub(crate) journey: JourneyArgs,
+    /// Follow it to its end; fails when it does not arrive
+    #[arg(long, short)]
+    pub(crate) watch: bool,
+}
+
+/// What is to go where, and how.
+#[derive(Debug, Args)]
+pub(crate) struct JourneyArgs {
+    /// The cluster
+    pub(crate) cluster: ClusterName,
+    /// The target site
+    #[arg(long, value_name = "SITE")]
+    pub(crate) to: SiteName,
+    /// When the peers' rules are flipped; all but before-stop are for comparison
+    #[arg(long, value_enum, default_value = "before-stop")]
+    order: Order,
+    /// Longest network downtime that is accepted, ms [default: 1000]
+    #[arg(long, value_name = "MS", value_parser = above_zero)]
+    max_gap_ms: Option<f64>,
+    /// Slow guests down that dirty memory faster than the WAN carries it
+    #[arg(long)]
+    allow_slowdown: bool,
+    /// Wire rate for the whole cluster, Mbit/s [default: what the uplinks carry]
+    #[arg(long, value_name = "MBIT", value_parser = above_zero)]
+    bandwidth_mbit: Option<f64>,
+    /// Longest time until every VM is ready to switch, seconds [default: 180]
+    #[arg(long, value_name = "SECONDS", value_parser = above_zero)]
+    converge_s: Option<f64>,
+}
+
+impl JourneyArgs {
+    /// What was chosen, with the defaults of the model.
+    pub(crate) fn options(&self) -> Options {
+        let defaults = Options::default();
+        Options {
+            order: self.order.into(),
+            max_gap_ms: self.max_gap_ms.unwrap_or(defaults.max_gap_ms),
+            allow_slowdown: self.allow_slowdown,
+            bandwidth_mbit: self.bandwidth_mbit.unwrap_or(defaults.bandwidth_mbit),
+            converge_s: self.converge_s.unwrap_or(defaults.converge_s),
+        }
+    }
+}
+
+fn above_zero(text: &str) -> Result<f64, String> {
+    match text.parse::<f64>() {
+        Ok(value) if value.is_finite() && value > 0.0 => Ok(value),
+        _ => Err("use a number above 0".to_owned()),
+    }
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum Order {
+    /// Ahead of the stop, each peer by its own delay: nothing is lost
+    BeforeStop,
+    /// At QEMU's pre-switchover
+    PreSwitchover,
+    /// When the target has resumed, as others do
+    AfterResume,
+    /// At the stop, carried by the source's redirect
+    Redirect,
+}
+
+impl From<Order> for FlipOrder {
+    fn from(order: Order) -> Self {
+        match order {
+            Order::BeforeStop => Self::BeforeStop,
+            Order::PreSwitchover => Self::PreSwitchover,
+            Order::AfterResume => Self::AfterResume,
+            Order::Redirect => Self::Redirect,
+        }
+    }
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum MigrationCommand {
+    /// List migrations, oldest first
+    #[command(alias = "ls")]
+    List,
+    /// Show one migration: where it stands, its phases and figures
+    Show {
+        /// The migration, for example m-0001
+        id: MigrationId,
+    },
+    /// Follow a migration to its end; fails when it does not arrive
+    Watch {
+        /// The migration, for example m-0001
+        id: MigrationId,
+    },
+    /// Let everything go back to the source
+    Cancel {
+        /// The migration, for example m-0001
+        id: MigrationId,
+    },
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  transhume events --follow
+  transhume events --from 1 --migration m-0001 -o json     one JSON value a line")]
+pub(crate) struct EventArgs {
+    /// Go on as they happen
+    #[arg(long, short)]
+    pub(crate) follow: bool,
+    /// First number; by default all that are kept, or with --follow only new ones
+    #[arg(long, value_name = "NUMBER")]
+    pub(crate) from: Option<u64>,
+    /// Only those of one migration
+    #[arg(long, value_name = "ID")]
+    pub(crate) migration: Option<MigrationId>,
+}

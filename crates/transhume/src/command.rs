@@ -1,0 +1,70 @@
+//! What each command does: ask, then show.
+
+mod clusters;
+mod decode;
+mod inventory;
+mod journeys;
+mod lab;
+mod services;
+
+use crate::cli::{Cli, Command, Format, HostCommand, ListOf};
+use crate::failure::{Exit, Failure};
+use crate::{connect, logging};
+use api::Client;
+use clap::CommandFactory;
+use std::future::Future;
+
+/// What a client's command needs.
+pub(crate) struct Asking {
+    pub(crate) client: Client,
+    pub(crate) format: Format,
+}
+
+/// Does what was typed.
+pub(crate) fn run(cli: Cli) -> Result<(), Failure> {
+    let Cli { global, command } = cli;
+    let service = matches!(command, Command::Serve(_) | Command::Agent(_));
+    logging::start(global.log_format, if service { "info" } else { "warn" });
+    let format = global.output;
+    let ask = || {
+        Ok::<_, Failure>(Asking {
+            client: connect::client(&global)?,
+            format,
+        })
+    };
+    match command {
+        Command::Cluster(command) => wait(clusters::run(ask()?, command)),
+        Command::Link(args) => wait(clusters::link(ask()?, args)),
+        Command::Update(args) => wait(clusters::update(ask()?, args)),
+        Command::Unlink(args) => wait(clusters::unlink(ask()?, args)),
+        Command::Vm(ListOf::List(of)) => wait(inventory::vms(ask()?, of)),
+        Command::Endpoint(ListOf::List(of)) => wait(inventory::endpoints(ask()?, of)),
+        Command::Host(HostCommand::List) => wait(inventory::hosts(ask()?)),
+        Command::Host(HostCommand::JoinToken) => wait(inventory::join_token(ask()?)),
+        Command::Site(ListOf::List(_)) => wait(inventory::sites(ask()?)),
+        Command::Topology => wait(inventory::topology(ask()?)),
+        Command::Plan(args) => wait(journeys::plan(ask()?, args)),
+        Command::Migrate(args) => wait(journeys::migrate(ask()?, args)),
+        Command::Migration(command) => wait(journeys::run(ask()?, command)),
+        Command::Events(args) => wait(journeys::events(ask()?, args)),
+        Command::Serve(args) => services::serve(args),
+        Command::Agent(args) => services::agent(args),
+        Command::Lab(args) => lab::run(args, format),
+        Command::Decode(command) => decode::run(command),
+        Command::Completion { shell } => {
+            let mut script = Vec::new();
+            clap_complete::generate(shell, &mut Cli::command(), "transhume", &mut script);
+            crate::output::text(&String::from_utf8_lossy(&script))
+        }
+    }
+}
+
+/// Runs a client's command; one thread is enough for it.
+fn wait(doing: impl Future<Output = Result<(), Failure>>) -> Result<(), Failure> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build();
+    runtime
+        .map_err(|error| Failure::of(Exit::Failed, &error))?
+        .block_on(doing)
+}

@@ -1,0 +1,45 @@
+//! Answers as tables and sentences. Pure: values in, text out.
+
+mod clusters;
+mod events;
+mod inventory;
+mod migrations;
+mod topology;
+
+pub(crate) use clusters::{cluster, clusters, endpoints, vms};
+pub(crate) use events::event;
+pub(crate) use inventory::{hosts, join_token, sites};
+pub(crate) use migrations::{migration, migrations, plan, state, summary};
+pub(crate) use topology::topology;
+
+use std::fmt::Display;
+
+/// Items one below the other, for a cell.
+fn lines<T: Display>(items: impl IntoIterator<Item = T>) -> String {
+    joined(items, "\n")
+}
+
+/// Items in a row.
+fn joined<T: Display>(items: impl IntoIterator<Item = T>, between: &str) -> String {
+    let items: Vec<String> = items.into_iter().map(|item| item.to_string()).collect();
+    items.join(between)
+}
+
+/// Something or a dash.
+fn or_dash<T: Display>(item: Option<T>) -> String {
+    item.map_or_else(|| "-".to_owned(), |item| item.to_string())
+}
+
+fn up(up: bool) -> &'static str {
+    if up { "up" } else { "down" }
+}
+
+fn vm_state(state: model::vm::VmState) -> &'static str {
+    use model::vm::VmState;
+    match state {
+        VmState::Running => "running",
+        VmState::Paused => "paused",
+        VmState::Incoming => "incoming",
+        VmState::Gone => "gone",
+    }
+}
