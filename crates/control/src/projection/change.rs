@@ -6,6 +6,7 @@
 
 use super::cookie::Cookie;
 use super::rule::{Rule, RuleSet};
+use openflow::FlowMod;
 use std::collections::BTreeSet;
 
 /// One step.
@@ -34,6 +35,11 @@ pub fn changes(old: &RuleSet, new: &RuleSet) -> Vec<Change> {
     let adds = new.iter().rev().filter(fresh).cloned().map(Change::Add);
     let removes = old.iter().filter(gone).cloned().map(Change::Remove);
     adds.chain(removes).collect()
+}
+
+/// [`changes`] as OpenFlow messages.
+pub fn diff(old: &RuleSet, new: &RuleSet) -> Vec<FlowMod> {
+    changes(old, new).iter().map(Change::flow_mod).collect()
 }
 
 /// The steps from what a switch holds, as read back by table and cookie, to `new`. Rules that are

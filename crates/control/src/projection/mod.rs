@@ -21,8 +21,9 @@ mod packet;
 mod rule;
 mod tables;
 mod view;
+mod wire;
 
-pub use change::{Change, changes, converge};
+pub use change::{Change, changes, converge, diff};
 pub use cookie::{Cookie, Kind, Owner};
 pub use rule::{Action, Field, Identity, Rule, RuleSet};
 pub use view::{Arrivals, HostView, Key};
