@@ -342,3 +342,146 @@ fn v4_at(bytes: &[u8], at: usize) -> Option<Ipv4Addr> {
 fn v6_at(bytes: &[u8], at: usize) -> Option<Ipv6Addr> {
     Some(Ipv6Addr::from(*bytes.get(at..)?.first_chunk::<16>()?))
 }
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    pub(crate) const HOST: Mac = Mac([2, 0, 0, 0, 0, 9]);
+
+    /// A UDP packet without checksum, as a host would send it to its gateway.
+    pub(crate) fn packet(to: Mac, source: IpAddr, target: IpAddr, hops: u8) -> Vec<u8> {
+        let payload = [0x12, 0x34, 0x56, 0x78, 0, 8, 0, 0];
+        match (source, target) {
+            (IpAddr::V4(source), IpAddr::V4(target)) => {
+                let mut frame = ethernet(to, HOST, IPV4);
+                frame.extend([0x45, 0, 0, 28, 0, 1, 0x40, 0, hops, 17, 0, 0]);
+                frame.extend(source.octets());
+                frame.extend(target.octets());
+                set_checksum(&mut frame[ETHERNET..], 10);
+                frame.extend(payload);
+                frame
+            }
+            (IpAddr::V6(source), IpAddr::V6(target)) => {
+                let mut frame = ethernet(to, HOST, IPV6);
+                frame.extend([0x60, 0, 0, 0, 0, 8, 17, hops]);
+                frame.extend(source.octets());
+                frame.extend(target.octets());
+                frame.extend(payload);
+                frame
+            }
+            _ => Vec::new(),
+        }
+    }
+
+    fn v4() -> impl Strategy<Value = IpAddr> {
+        any::<[u8; 4]>().prop_map(IpAddr::from)
+    }
+
+    fn v6() -> impl Strategy<Value = IpAddr> {
+        any::<[u8; 16]>().prop_map(IpAddr::from)
+    }
+
+    #[test]
+    fn an_arp_request_is_answered_as_rfc_826_says() {
+        let (gateway, host) = (Ipv4Addr::new(10, 0, 0, 1), Ipv4Addr::new(10, 0, 0, 2));
+        let mac = Mac([2, 0, 0, 0, 0, 1]);
+        let request = arp_request(HOST, host, gateway);
+        let seen = Seen::Arp {
+            request: true,
+            sender_mac: HOST,
+            sender: host,
+            target: gateway,
+        };
+        assert_eq!(see(&request), seen);
+        let reply = arp_reply(mac, gateway, HOST, host);
+        let seen = Seen::Arp {
+            request: false,
+            sender_mac: mac,
+            sender: gateway,
+            target: host,
+        };
+        assert_eq!(see(&reply), seen);
+        assert_eq!(destination(&reply), Some(HOST));
+    }
+
+    #[test]
+    fn neighbour_messages_carry_their_link_address_and_a_valid_checksum() {
+        let (asker, target): (Ipv6Addr, Ipv6Addr) =
+            ("fd00::2".parse().unwrap(), "fd00::1".parse().unwrap());
+        let question = solicitation(HOST, asker, target);
+        assert_eq!(
+            see(&question),
+            Seen::Solicit {
+                source: asker,
+                target,
+                link: Some(HOST)
+            }
+        );
+        assert_eq!(
+            destination(&question),
+            Some(Mac([0x33, 0x33, 0xff, 0, 0, 1]))
+        );
+        let mac = Mac([2, 0, 0, 0, 0, 1]);
+        let answer = advertisement(mac, target, HOST, asker);
+        assert_eq!(
+            see(&answer),
+            Seen::Advertise {
+                target,
+                link: Some(mac)
+            }
+        );
+        let group = "ff02::1:ff00:1".parse().unwrap();
+        for (frame, source, to) in [(question, asker, group), (answer, target, asker)] {
+            assert_eq!(icmp6_checksum(source, to, &frame[ETHERNET + 40..]), 0);
+        }
+    }
+
+    #[test]
+    fn a_question_from_beyond_the_link_is_no_neighbour_message() {
+        let asker = "fd00::2".parse().unwrap();
+        let mut frame = solicitation(HOST, asker, "fd00::1".parse().unwrap());
+        frame[ETHERNET + 7] = 254;
+        assert!(matches!(see(&frame), Seen::Ip { .. }));
+    }
+
+    proptest! {
+        #[test]
+        fn no_bytes_whatever_make_the_parser_fail(mut bytes: Vec<u8>, kind in 0..4usize) {
+            if bytes.len() >= ETHERNET {
+                let kinds = [ARP, IPV4, IPV6, 0x1234];
+                bytes[12..14].copy_from_slice(&kinds[kind].to_be_bytes());
+            }
+            if let Seen::Ip { echo: true, .. } = see(&bytes) {
+                echo_reply(&bytes);
+            }
+            take_hop(&mut bytes);
+        }
+
+        #[test]
+        fn taking_a_hop_keeps_the_header_valid(
+            (source, target) in prop_oneof![(v4(), v4()), (v6(), v6())], hops in 2..=255u8
+        ) {
+            let mut frame = packet(HOST, source, target, hops);
+            prop_assert!(take_hop(&mut frame));
+            let seen = Seen::Ip { source, target, hops: hops - 1, echo: false };
+            prop_assert_eq!(see(&frame), seen);
+        }
+
+        #[test]
+        fn the_last_hop_is_not_taken(
+            (source, target) in prop_oneof![(v4(), v4()), (v6(), v6())], hops in 0..2u8
+        ) {
+            prop_assert!(!take_hop(&mut packet(HOST, source, target, hops)));
+        }
+
+        #[test]
+        fn a_flipped_bit_in_an_ipv4_header_is_malformed(bit in 0..160usize) {
+            let (source, target) = ([10, 0, 0, 2].into(), [10, 0, 1, 2].into());
+            let mut frame = packet(HOST, source, target, 64);
+            frame[ETHERNET + bit / 8] ^= 1 << (bit % 8);
+            prop_assert_eq!(see(&frame), Seen::Malformed);
+        }
+    }
+}

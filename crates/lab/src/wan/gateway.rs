@@ -366,3 +366,7 @@ impl Gateway {
             .collect()
     }
 }
+
+#[cfg(test)]
+#[path = "gateway_tests.rs"]
+mod tests;

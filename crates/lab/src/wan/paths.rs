@@ -116,3 +116,76 @@ impl<P> Paths<P> {
         self.up.iter().all(Shaper::is_idle) && self.down.iter().all(Shaper::is_idle)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    const MS: Nanos = 1_000_000;
+
+    fn shaping(delay_ms: f64) -> Shaping {
+        Shaping {
+            delay_ms,
+            rate_mbit: 0.0,
+            ..Shaping::default()
+        }
+    }
+
+    #[test]
+    fn a_packet_takes_both_accesses_however_late_it_is_looked_at() {
+        let mut paths = Paths::new(3, shaping(7.75), 1);
+        paths.offer(0, 0, 2, 100, "hello");
+        assert_eq!(paths.next(), Some(15 * MS + MS / 2));
+        let mut out = Vec::new();
+        paths.advance(500 * MS, |at, site, packet| out.push((at, site, packet)));
+        assert_eq!(out, [(15 * MS + MS / 2, 2, "hello")]);
+        assert!(paths.is_idle());
+    }
+
+    #[test]
+    fn two_sites_that_send_to_a_third_share_its_access() {
+        let mut paths = Paths::new(3, shaping(0.0), 1);
+        paths.set_down(
+            2,
+            0,
+            Shaping {
+                rate_mbit: 8.0,
+                ..shaping(0.0)
+            },
+        );
+        paths.offer(0, 0, 2, 1000, 'a');
+        paths.offer(1, 1, 2, 1000, 'b');
+        let mut out = Vec::new();
+        paths.advance(10 * MS, |at, _, packet| out.push((at, packet)));
+        assert_eq!(out, [(MS, 'a'), (2 * MS, 'b')]);
+    }
+
+    proptest! {
+        #[test]
+        fn nothing_arrives_before_the_announced_time_or_the_floor(
+            delays in prop::collection::vec(0.0..20.0f64, 6),
+            traffic in prop::collection::vec((0..MS, 0..3usize, 0..3usize), 1..100),
+        ) {
+            let mut paths = Paths::new(3, shaping(0.0), 1);
+            for site in 0..3 {
+                paths.set_up(site, 0, shaping(delays[site]));
+                paths.set_down(site, 0, shaping(delays[site + 3]));
+            }
+            let floor = paths.floor();
+            let (mut now, mut early, mut count) = (0, false, 0);
+            for (gap, from, to) in &traffic {
+                now += gap;
+                let next = paths.next().unwrap_or(Nanos::MAX);
+                paths.advance(now, |at, _, offered: Nanos| {
+                    early |= at < next || at < offered + floor;
+                    count += 1;
+                });
+                paths.offer(now, *from, *to, 100, now);
+            }
+            paths.advance(Nanos::MAX, |_, _, _| count += 1);
+            prop_assert!(!early);
+            prop_assert_eq!(count, traffic.len());
+        }
+    }
+}

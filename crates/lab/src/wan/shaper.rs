@@ -160,3 +160,215 @@ impl<P> Shaper<P> {
         self.under_way.is_empty()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    const MS: Nanos = 1_000_000;
+
+    fn shaping(delay_ms: f64, jitter_ms: f64, rate_mbit: f64) -> Shaping {
+        Shaping {
+            delay_ms,
+            jitter_ms,
+            rate_mbit,
+            loss: 0.0,
+            queue_ms: 100.0,
+        }
+    }
+
+    fn any_shaping() -> impl Strategy<Value = Shaping> {
+        let rate = prop_oneof![Just(0.0), 0.1..2000.0];
+        (0.0..100.0, 0.0..100.0, rate, 0.0..1.0, 0.0..200.0).prop_map(
+            |(delay_ms, jitter_ms, rate_mbit, loss, queue_ms)| Shaping {
+                delay_ms,
+                jitter_ms,
+                rate_mbit,
+                loss,
+                queue_ms,
+            },
+        )
+    }
+
+    /// Distances in time and sizes of packets.
+    fn any_traffic() -> impl Strategy<Value = Vec<(Nanos, usize)>> {
+        prop::collection::vec((0..3 * MS, 60..1600usize), 1..300)
+    }
+
+    fn drain<P>(shaper: &mut Shaper<P>) -> Vec<(Nanos, P)> {
+        std::iter::from_fn(|| shaper.take(Nanos::MAX)).collect()
+    }
+
+    #[test]
+    fn a_lone_packet_takes_the_time_on_the_line_and_the_delay() {
+        let mut shaper = Shaper::new(shaping(10.0, 0.0, 8.0), 0);
+        // 1000 bytes at 8 Mbit/s are 1 ms.
+        assert_eq!(shaper.offer(5 * MS, 1000, ()), Ok(16 * MS));
+        assert_eq!(shaper.next(), Some(16 * MS));
+        assert_eq!(shaper.take(16 * MS - 1), None);
+        assert_eq!(shaper.take(16 * MS), Some((16 * MS, ())));
+        assert!(shaper.is_idle());
+    }
+
+    #[test]
+    fn a_full_queue_drops_at_the_tail_and_an_empty_one_takes_anything() {
+        let mut shaper = Shaper::new(
+            Shaping {
+                queue_ms: 0.0,
+                ..shaping(0.0, 0.0, 8.0)
+            },
+            0,
+        );
+        assert!(shaper.offer(0, 100_000, ()).is_ok());
+        assert_eq!(shaper.offer(0, 1, ()), Err(Dropped::Queue));
+        assert!(shaper.offer(100 * MS, 1, ()).is_ok());
+        assert_eq!(shaper.flow(0).dropped_queue, 1);
+    }
+
+    #[test]
+    fn jitter_spreads_over_its_whole_range_when_packets_are_far_apart() {
+        let mut shaper = Shaper::new(shaping(10.0, 5.0, 0.0), 7);
+        let mut delays: Vec<Nanos> = (0..10_000u64)
+            .map(|n| {
+                let at = n * 100 * MS;
+                shaper.offer(at, 100, ()).unwrap() - at
+            })
+            .collect();
+        delays.sort_unstable();
+        let within = |at: Nanos, want: Nanos| at.abs_diff(want) < MS / 4;
+        assert!(delays[0] >= 5 * MS && *delays.last().unwrap() <= 15 * MS);
+        for (share, want) in [(0, 5), (2_500, 7), (5_000, 10), (9_999, 15)] {
+            let want = if share == 2_500 {
+                want * MS + MS / 2
+            } else {
+                want * MS
+            };
+            assert!(within(delays[share], want), "{share} {}", delays[share]);
+        }
+    }
+
+    #[test]
+    fn a_new_rate_holds_at_once_for_what_waits() {
+        let mut shaper = Shaper::new(shaping(1.0, 0.0, 8.0), 0);
+        for n in 0..10 {
+            shaper.offer(0, 1000, n).unwrap();
+        }
+        // 2.5 packets are on the line; 7.5 ms of work become 0.75 ms.
+        shaper.set(5 * MS / 2, shaping(1.0, 0.0, 80.0));
+        let out: Vec<Nanos> = drain(&mut shaper).into_iter().map(|(at, _)| at).collect();
+        assert_eq!(out[..2], [2 * MS, 3 * MS]);
+        assert_eq!(out[9], 5 * MS / 2 + 750_000 + MS);
+    }
+
+    proptest! {
+        #[test]
+        fn packets_never_overtake_and_never_leave_before_the_least_delay(
+            shaping in any_shaping(), traffic in any_traffic(), seed: u64
+        ) {
+            let mut shaper = Shaper::new(shaping, seed);
+            let mut now = 0;
+            let mut arrivals = Vec::new();
+            for (n, (gap, bytes)) in traffic.iter().enumerate() {
+                now += gap;
+                arrivals.push(now);
+                let _ = shaper.offer(now, *bytes, n);
+            }
+            let mut last = (0, None);
+            for (at, n) in drain(&mut shaper) {
+                prop_assert!(at >= last.0 && Some(n) > last.1);
+                prop_assert!(at >= arrivals[n] + shaper.floor());
+                last = (at, Some(n));
+            }
+        }
+
+        #[test]
+        fn the_line_never_carries_more_than_its_rate(
+            traffic in any_traffic(), rate in 0.5..500.0f64, seed: u64
+        ) {
+            let mut shaper = Shaper::new(shaping(0.0, 0.0, rate), seed);
+            let mut now = 0;
+            for (gap, bytes) in &traffic {
+                now += gap;
+                let _ = shaper.offer(now, *bytes, *bytes);
+            }
+            let out = drain(&mut shaper);
+            // From the end of the first packet to the end of the last, all behind the first.
+            let bits: f64 = out.iter().skip(1).map(|(_, bytes)| *bytes as f64 * 8.0).sum();
+            if let (Some(first), Some(last)) = (out.first(), out.last()) {
+                let most = (last.0 - first.0) as f64 * rate / 1000.0;
+                // A nanosecond a packet is lost to rounding.
+                prop_assert!(bits <= most + out.len() as f64 * rate / 1000.0 + 1.0);
+            }
+        }
+
+        #[test]
+        fn what_waits_never_exceeds_the_bound(
+            traffic in any_traffic(), queue_ms in 0.0..50.0f64, rate in 0.5..500.0f64
+        ) {
+            let shaping = Shaping { queue_ms, ..shaping(3.0, 0.0, rate) };
+            let mut shaper = Shaper::new(shaping, 1);
+            let mut now = 0;
+            for (gap, bytes) in &traffic {
+                now += gap;
+                let alone = shaper.flow(now).backlog_ms == 0.0;
+                let taken = shaper.offer(now, *bytes, ()).is_ok();
+                let waiting = shaper.flow(now).backlog_ms;
+                prop_assert!(!alone || taken, "an empty queue refused a packet");
+                prop_assert!(waiting <= queue_ms + 1e-6 || alone);
+            }
+        }
+
+        #[test]
+        fn counters_account_for_every_packet(
+            shaping in any_shaping(), traffic in any_traffic(), seed: u64
+        ) {
+            let mut shaper = Shaper::new(shaping, seed);
+            let mut now = 0;
+            for (gap, bytes) in &traffic {
+                now += gap;
+                let _ = shaper.offer(now, *bytes, ());
+            }
+            let before = shaper.flow(now);
+            let dropped = before.dropped_queue + before.dropped_loss;
+            prop_assert_eq!(dropped + before.under_way, traffic.len() as u64);
+            drain(&mut shaper);
+            let after = shaper.flow(now);
+            prop_assert_eq!((after.packets, after.under_way), (before.under_way, 0));
+        }
+
+        #[test]
+        fn loss_is_what_was_asked_for_and_follows_from_the_seed(loss in 0.0..1.0f64, seed: u64) {
+            let lost = || {
+                let shaping = Shaping { loss, ..shaping(0.0, 0.0, 0.0) };
+                let mut shaper = Shaper::new(shaping, seed);
+                (0..4000).map(|n| shaper.offer(n, 100, ()).is_err()).collect::<Vec<_>>()
+            };
+            let first = lost();
+            prop_assert_eq!(&first, &lost());
+            let count = first.iter().filter(|l| **l).count() as f64;
+            // Six standard deviations of a binomial distribution.
+            let spread = (4000.0 * loss * (1.0 - loss)).sqrt() * 6.0 + 1.0;
+            prop_assert!((count - 4000.0 * loss).abs() < spread, "{} of 4000 at {}", count, loss);
+        }
+
+        #[test]
+        fn changes_at_any_moment_keep_the_order_and_lose_nothing(
+            traffic in any_traffic(), changes in prop::collection::vec(any_shaping(), 1..10)
+        ) {
+            let mut shaper = Shaper::new(shaping(5.0, 2.0, 10.0), 3);
+            let (mut now, mut taken, mut out) = (0, 0, Vec::new());
+            for (n, (gap, bytes)) in traffic.iter().enumerate() {
+                now += gap;
+                taken += usize::from(shaper.offer(now, *bytes, n).is_ok());
+                if n % 7 == 3 {
+                    shaper.set(now, changes[n % changes.len()]);
+                }
+                out.extend(std::iter::from_fn(|| shaper.take(now)));
+            }
+            out.extend(drain(&mut shaper));
+            prop_assert_eq!(out.len(), taken);
+            prop_assert!(out.is_sorted_by(|a, b| a.0 <= b.0 && a.1 < b.1));
+        }
+    }
+}

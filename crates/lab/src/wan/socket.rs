@@ -18,6 +18,9 @@ const BATCH: usize = 64;
 /// Frames the ring holds: 0.2 s of 500 Mbit/s in full-sized frames.
 const RING_FRAMES: usize = 8192;
 
+/// Frames read before the next turn at sending.
+const READ_AT_ONCE: usize = 256;
+
 /// Headers of the ring before the frame itself (tpacket2_hdr, sockaddr_ll, alignment).
 const RING_HEADROOM: usize = 96;
 
@@ -75,13 +78,13 @@ impl PacketSocket {
         })
     }
 
-    /// Reads what is there, in order of arrival; at most a ring's worth, so that sending gets its
-    /// turn.
-    pub(crate) fn receive(&mut self, mut each: impl FnMut(Frame<'_>)) {
+    /// Reads what is there, in order of arrival. Returns whether there may be more: only so many
+    /// frames are read at a time, so that sending gets its turn.
+    pub(crate) fn receive(&mut self, mut each: impl FnMut(Frame<'_>)) -> bool {
         let (now, wall) = (monotonic(), wall_clock());
-        for _ in 0..RING_FRAMES {
+        for _ in 0..READ_AT_ONCE {
             let Some(slot) = self.ring.current() else {
-                return;
+                return false;
             };
             // How long ago it arrived; a clock that was set meanwhile must not move it far.
             let age = wall.saturating_sub(slot.stamp).min(500_000_000);
@@ -94,6 +97,7 @@ impl PacketSocket {
             });
             self.ring.release();
         }
+        true
     }
 
     /// Sends frames, each on its interface, and tells for each whether the kernel took it.
