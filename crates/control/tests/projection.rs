@@ -1,0 +1,250 @@
+//! What the rules do to packets, whatever the directory says: run on paper.
+
+mod support;
+
+use control::Arrivals;
+use control::projection::{RuleSet, base, rules, rules_of, rules_of_net};
+use model::{Encap, Mac};
+use proptest::prelude::*;
+use std::collections::BTreeSet;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use support::packet::{BROADCAST, Nd, Packet, Payload};
+use support::switch;
+use support::world::*;
+
+const HOSTS: u8 = 4;
+
+fn plan() -> impl Strategy<Value = Plan> {
+    let encap = prop_oneof![Just(Encap::Vxlan), Just(Encap::Gre), Just(Encap::Geneve)];
+    let cluster = (encap, prop::collection::vec(1..=HOSTS, 1..6));
+    prop::collection::vec(cluster, 1..4).prop_map(|clusters| Plan { clusters })
+}
+
+/// A plan and one member of it.
+fn plan_and_member() -> impl Strategy<Value = (Plan, u8, u8)> {
+    (plan(), any::<prop::sample::Index>()).prop_map(|(plan, index)| {
+        let keys = plan.keys();
+        let (cluster, vm) = *index.get(&keys);
+        (plan, cluster, vm)
+    })
+}
+
+fn home(plan: &Plan, cluster: u8, vm: u8) -> u8 {
+    plan.clusters[usize::from(cluster) - 1].1[usize::from(vm) - 1]
+}
+
+fn size(plan: &Plan, cluster: u8) -> u8 {
+    plan.clusters[usize::from(cluster) - 1].1.len() as u8
+}
+
+fn addresses(vm: u8) -> [IpAddr; 3] {
+    [
+        ipv4(vm).into(),
+        ipv6(vm).into(),
+        mac(vm).link_local().into(),
+    ]
+}
+
+proptest! {
+    #[test]
+    fn a_packet_is_delivered_once_and_to_its_endpoint_alone((plan, cluster, vm) in plan_and_member()) {
+        let world = World::agreed(&plan, HOSTS);
+        for to in (1..=size(&plan, cluster)).filter(|to| *to != vm) {
+            for (src, dst) in addresses(vm).into_iter().zip(addresses(to)) {
+                let packet = Packet::ip(mac(vm), mac(to), src, dst);
+                let out = world.send(home(&plan, cluster, vm), port(cluster, vm), packet);
+                let places: Vec<_> = out.iter().map(|(host, port, _)| (*host, *port)).collect();
+                prop_assert_eq!(places, [(home(&plan, cluster, to), port(cluster, to))]);
+                prop_assert_eq!(out[0].2.payload, packet.payload);
+            }
+        }
+    }
+
+    #[test]
+    fn group_and_unknown_frames_reach_every_other_member_once_and_nobody_else((plan, cluster, vm) in plan_and_member()) {
+        let world = World::agreed(&plan, HOSTS);
+        let others = (1..=size(&plan, cluster)).filter(|to| *to != vm);
+        let expected: BTreeSet<_> = others.map(|to| (home(&plan, cluster, to), port(cluster, to))).collect();
+        let to = [BROADCAST, Mac([0x33, 0x33, 0, 0, 0, 0xfb]), Mac([1, 0, 0x5e, 0, 0, 0xfb]), Mac([2, 0, 0, 0, 0, 0x99])];
+        for to in to {
+            for packet in [
+                Packet::ip(mac(vm), to, ipv4(vm).into(), Ipv4Addr::BROADCAST.into()),
+                Packet::ip(mac(vm), to, ipv6(vm).into(), "ff02::fb".parse().unwrap()),
+                Packet::new(mac(vm), to, Payload::Ipv4 { src: Ipv4Addr::UNSPECIFIED, dst: Ipv4Addr::BROADCAST, udp: Some((68, 67)) }),
+            ] {
+                let out = world.send(home(&plan, cluster, vm), port(cluster, vm), packet);
+                let places: BTreeSet<_> = out.iter().map(|(host, port, _)| (*host, *port)).collect();
+                prop_assert_eq!(out.len(), places.len(), "somebody got it twice");
+                prop_assert_eq!(&places, &expected);
+            }
+        }
+    }
+
+    #[test]
+    fn a_port_sends_with_its_own_addresses_only(
+        (plan, cluster, vm) in plan_and_member(),
+        other in 1..9u8,
+        number in any::<u8>(),
+    ) {
+        prop_assume!(other != vm);
+        let world = World::agreed(&plan, HOSTS);
+        let foreign4 = if number < 128 { ipv4(other) } else { Ipv4Addr::new(10, 9, 9, number) };
+        let foreign6 = if number < 128 { ipv6(other) } else { mac(other).link_local() };
+        for to in [mac(other), BROADCAST] {
+            let (own4, own6) = (IpAddr::V4(ipv4(vm)), IpAddr::V6(ipv6(vm)));
+            let mut bad = vec![
+                Packet::ip(mac(other), to, own4, ipv4(other).into()),
+                Packet::ip(mac(other), to, own6, ipv6(other).into()),
+                Packet::ip(mac(vm), to, foreign4.into(), ipv4(other).into()),
+                Packet::ip(mac(vm), to, foreign6.into(), ipv6(other).into()),
+                Packet::ip(mac(vm), to, Ipv4Addr::UNSPECIFIED.into(), ipv4(other).into()),
+                Packet::ip(mac(vm), to, Ipv6Addr::UNSPECIFIED.into(), ipv6(other).into()),
+                Packet::new(mac(vm), to, Payload::Ipv4 { src: Ipv4Addr::UNSPECIFIED, dst: Ipv4Addr::BROADCAST, udp: Some((67, 68)) }),
+                Packet::new(mac(vm), to, Payload::Other(0x8035)),
+                Packet::new(mac(vm), to, Payload::Other(0x88cc)),
+                Packet { tagged: true, ..Packet::ip(mac(vm), to, own4, ipv4(other).into()) },
+                Packet::arp_request(mac(other), ipv4(other), ipv4(vm)),
+                Packet::arp_request(mac(vm), foreign4, ipv4(other)),
+                Packet { eth_src: mac(vm), ..Packet::arp_request(mac(other), ipv4(vm), ipv4(other)) },
+            ];
+            for op in [1, 2] {
+                let payload = Payload::Arp { op, sha: mac(vm), spa: foreign4, tha: mac(other), tpa: foreign4 };
+                bad.push(Packet::new(mac(vm), to, payload));
+            }
+            for target in [foreign6, ipv6(vm)] {
+                let nd = Some(Nd { kind: 136, flags: 0x2000_0000, target, option: Some((2, mac(vm))) });
+                for src in [ipv6(vm), foreign6] {
+                    bad.push(Packet::new(mac(vm), to, Payload::Ipv6 { src, dst: ipv6(other), ttl: 255, nd }));
+                }
+            }
+            for packet in bad {
+                let out = world.send(home(&plan, cluster, vm), port(cluster, vm), packet);
+                prop_assert_eq!(out, vec![], "{:?}", packet);
+            }
+        }
+    }
+
+    #[test]
+    fn arp_is_answered_by_the_switch_and_goes_no_further((plan, cluster, vm) in plan_and_member(), asked in 1..9u8) {
+        let world = World::agreed(&plan, HOSTS);
+        let (at, ingress) = (home(&plan, cluster, vm), port(cluster, vm));
+        let known = asked != vm && asked <= size(&plan, cluster);
+        for spa in [ipv4(vm), Ipv4Addr::UNSPECIFIED] {
+            let out = world.send(at, ingress, Packet::arp_request(mac(vm), spa, ipv4(asked)));
+            if !known {
+                prop_assert_eq!(out, vec![], "a question for one's own or an unknown address");
+                continue;
+            }
+            let [(host, port, reply)] = out.try_into().unwrap();
+            prop_assert_eq!((host, port), (at, ingress));
+            prop_assert_eq!((reply.eth_src, reply.eth_dst), (mac(asked), mac(vm)));
+            let expected = Payload::Arp { op: 2, sha: mac(asked), spa: ipv4(asked), tha: mac(vm), tpa: spa };
+            prop_assert_eq!(reply.payload, expected);
+        }
+    }
+
+    #[test]
+    fn neighbours_are_answered_for_by_the_switch((plan, cluster, vm) in plan_and_member(), asked in 1..9u8) {
+        let world = World::agreed(&plan, HOSTS);
+        let (at, ingress) = (home(&plan, cluster, vm), port(cluster, vm));
+        let known = asked != vm && asked <= size(&plan, cluster);
+        for target in [ipv6(asked), mac(asked).link_local()] {
+            for src in [ipv6(vm), mac(vm).link_local(), Ipv6Addr::UNSPECIFIED] {
+                let out = world.send(at, ingress, Packet::solicitation(mac(vm), src, target));
+                if !known {
+                    prop_assert_eq!(out, vec![]);
+                    continue;
+                }
+                let [(host, port, reply)] = out.try_into().unwrap();
+                prop_assert_eq!((host, port, reply.eth_src), (at, ingress, mac(asked)));
+                let expected = if src.is_unspecified() {
+                    prop_assert_eq!(reply.eth_dst, Mac([0x33, 0x33, 0, 0, 0, 1]));
+                    let nd = Some(Nd { kind: 136, flags: 0x2000_0000, target, option: None });
+                    Payload::Ipv6 { src: target, dst: "ff02::1".parse().unwrap(), ttl: 255, nd }
+                } else {
+                    prop_assert_eq!(reply.eth_dst, mac(vm));
+                    let nd = Some(Nd { kind: 136, flags: 0x6000_0000, target, option: Some((2, mac(asked))) });
+                    Payload::Ipv6 { src: target, dst: src, ttl: 255, nd }
+                };
+                prop_assert_eq!(reply.payload, expected);
+            }
+        }
+    }
+
+    #[test]
+    fn what_comes_out_of_a_tunnel_goes_to_its_own_network_and_into_no_tunnel(
+        (plan, cluster, vm) in plan_and_member(),
+        number in 1..=HOSTS,
+        encap in 0..3usize,
+        id in 99..106u32,
+        group in any::<bool>(),
+    ) {
+        let world = World::agreed(&plan, HOSTS);
+        let (encap, in_port) = TUNNELS[encap];
+        let to = if group { BROADCAST } else { mac(vm) };
+        let mut packet = Packet { in_port, ..Packet::ip(mac(8), to, ipv4(8).into(), ipv4(vm).into()) };
+        packet.tunnel.id = id;
+        let _ = cluster;
+        for (out, _) in switch::run(world.rules(number), packet) {
+            let own = plan.keys().into_iter().find(|(cluster, vm)| port(*cluster, *vm) == out);
+            let (cluster, vm) = own.expect("only ports of endpoints get what comes out of a tunnel");
+            prop_assert_eq!((id, home(&plan, cluster, vm)), (100 + u32::from(cluster), number));
+            prop_assert_eq!(plan.clusters[usize::from(cluster) - 1].0, encap);
+        }
+    }
+
+    #[test]
+    fn every_rule_belongs_to_the_host_one_network_or_one_endpoint((plan, cluster, vm) in plan_and_member(), to in 1..=HOSTS) {
+        let mut world = World::agreed(&plan, HOSTS);
+        world.set_arrivals(1, &key(cluster, vm), Arrivals::Redirect { to: locator(to).address });
+        for view in world.views.values() {
+            let parts = [base()]
+                .into_iter()
+                .chain(view.nets.keys().map(|cluster| rules_of_net(view, cluster)))
+                .chain(view.entries.keys().map(|key| rules_of(view, key)));
+            let parts: Vec<RuleSet> = parts.collect();
+            let all = rules(view);
+            prop_assert_eq!(parts.iter().map(RuleSet::len).sum::<usize>(), all.len());
+            prop_assert!(parts.iter().flat_map(RuleSet::iter).all(|rule| all.get(&rule.identity()) == Some(rule)));
+            let cookies: BTreeSet<_> = all.iter().map(|rule| (rule.table, rule.cookie)).collect();
+            prop_assert_eq!(cookies.len(), all.len(), "two rules of a table with one cookie");
+            prop_assert!(all.iter().all(|rule| rule.cookie.kind().is_some()));
+        }
+    }
+}
+
+#[test]
+fn a_network_that_the_host_takes_no_part_in_has_no_rules() {
+    let plan = Plan {
+        clusters: vec![(Encap::Vxlan, vec![1, 2])],
+    };
+    let mut view = view(&plan.directory(), &plan, 1);
+    view.nets.clear();
+    assert_eq!(rules(&view), base());
+}
+
+#[test]
+fn without_a_tunnel_port_remote_endpoints_are_dropped_and_not_flooded() {
+    let plan = Plan {
+        clusters: vec![(Encap::Gre, vec![1, 1, 2])],
+    };
+    let mut views = World::agreed(&plan, HOSTS).views;
+    views.get_mut(&1).unwrap().tunnels.remove(&Encap::Gre);
+    let world = World::new(views);
+    let packet = Packet::ip(mac(1), mac(3), ipv4(1).into(), ipv4(3).into());
+    assert_eq!(world.send(1, port(1, 1), packet), []);
+}
+
+#[test]
+fn an_endpoint_without_its_port_yet_gets_nothing_and_nobody_gets_it_instead() {
+    let plan = Plan {
+        clusters: vec![(Encap::Vxlan, vec![1, 1, 1, 2])],
+    };
+    let mut views = World::agreed(&plan, HOSTS).views;
+    views.get_mut(&1).unwrap().ports.remove(&key(1, 2));
+    let world = World::new(views);
+    for (from, host) in [(1, 1), (4, 2)] {
+        let packet = Packet::ip(mac(from), mac(2), ipv4(from).into(), ipv4(2).into());
+        assert_eq!(world.send(host, port(1, from), packet), []);
+    }
+}
