@@ -46,6 +46,7 @@ missing_packages() {
     for pair in $wanted; do
         command -v "${pair%%:*}" >/dev/null 2>&1 || echo "${pair#*:}"
     done | sort -u
+    [ -e /usr/include/stdlib.h ] || echo libc6-dev
     # busybox has to run in an initramfs without libraries, and Debian's `busybox` is linked to libc.
     if command -v busybox >/dev/null 2>&1 && ldd "$(command -v busybox)" >/dev/null 2>&1; then echo busybox-static; fi
 }
