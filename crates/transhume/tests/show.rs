@@ -1,0 +1,146 @@
+//! What people and programs read.
+
+mod support;
+
+use serde_json::Value;
+use support::Controller;
+
+const LISTS: [&[&str]; 11] = [
+    &["cluster", "list"],
+    &["cluster", "show", "shop"],
+    &["vm", "list"],
+    &["endpoint", "list"],
+    &["host", "list"],
+    &["site", "list"],
+    &["topology"],
+    &["plan", "shop", "--to", "south"],
+    &["migration", "list"],
+    &["migration", "show", "m-0001"],
+    &["migrate", "shop", "--to", "south"],
+];
+
+#[test]
+fn every_answer_fits_80_columns_without_trailing_blanks() {
+    let controller = Controller::start();
+    for arguments in LISTS {
+        let text = controller.says(arguments);
+        for line in text.lines() {
+            let width = line.chars().count();
+            assert!(
+                width <= 80 && !line.ends_with(' '),
+                "{arguments:?} has {width}:\n{text}"
+            );
+        }
+    }
+}
+
+#[test]
+fn every_answer_is_json_when_asked_for() {
+    let controller = Controller::start();
+    for arguments in LISTS {
+        let text = controller.says(&[arguments, &["-o", "json"]].concat());
+        let value: Value = serde_json::from_str(&text).expect("JSON");
+        assert!(value.is_array() || value.is_object(), "{arguments:?}");
+    }
+}
+
+#[test]
+fn a_cluster_is_shown_with_the_place_of_every_member() {
+    let controller = Controller::start();
+    let text = controller.says(&["cluster", "show", "shop"]);
+    assert!(
+        text.starts_with("shop: geneve network 7, MTU 1450, at north, moved by m-0001\n"),
+        "{text}"
+    );
+    assert!(text.contains("shop-1") && text.contains("VM running") && text.contains("fd77::1/64"));
+    assert!(
+        text.contains("gate") && text.contains("host itself"),
+        "{text}"
+    );
+}
+
+#[test]
+fn sites_are_also_found_under_the_name_of_clouds() {
+    let controller = Controller::start();
+    assert_eq!(
+        controller.says(&["cloud", "list"]),
+        controller.says(&["site", "list"])
+    );
+}
+
+#[test]
+fn events_that_were_kept_are_a_line_each() {
+    let controller = Controller::start();
+    let text = controller.says(&["events"]);
+    assert_eq!(text.lines().count(), 7);
+    assert!(text.contains("m-0001 hold: Waits for shop-2."), "{text}");
+    let text = controller.says(&["events", "-o", "json", "--migration", "m-0001"]);
+    let seqs: Vec<u64> = text
+        .lines()
+        .map(|line| {
+            serde_json::from_str::<Value>(line).unwrap()["seq"]
+                .as_u64()
+                .unwrap()
+        })
+        .collect();
+    assert_eq!(seqs, [4, 5, 7]);
+}
+
+#[test]
+fn a_shown_cluster_can_be_applied_again_from_json_and_a_new_one_from_toml() {
+    let controller = Controller::start();
+    let json = controller.says(&["cluster", "show", "shop", "-o", "json"]);
+    let file = controller.home.path().join("shop.json");
+    std::fs::write(&file, json).unwrap();
+    let said = controller.says(&["cluster", "apply", file.to_str().unwrap()]);
+    assert_eq!(said, "Cluster 'shop' stands: 3 members, MTU 1450.\n");
+    let toml = "name = 'two'\n[[members]]\nname = 'gate'\nhost = 'north-1'\nkind = 'host'\n\
+                mac = '02:00:00:00:00:01'\naddresses = ['10.1.0.1/24']\n";
+    let applied = controller
+        .ask(&["cluster", "apply", "-"])
+        .write_stdin(toml)
+        .output()
+        .unwrap();
+    assert_eq!(
+        String::from_utf8_lossy(&applied.stdout),
+        "Cluster 'two' stands: 1 members, MTU 1450.\n"
+    );
+}
+
+#[test]
+fn a_host_becomes_a_member_by_name_and_address_alone() {
+    let controller = Controller::start();
+    let said = controller.says(&[
+        "link",
+        "shop",
+        "gate",
+        "--host",
+        "north-1",
+        "--address",
+        "10.77.0.9/24",
+    ]);
+    assert!(
+        said.starts_with("'gate' of cluster 'shop' is reached at north-1 (192.0.2.10)"),
+        "{said}"
+    );
+    let said = controller.says(&["unlink", "shop", "gate"]);
+    assert_eq!(said, "'gate' is no member of 'shop' any more.\n");
+}
+
+#[test]
+fn a_migration_that_is_over_is_told_from_its_events() {
+    let controller = Controller::start();
+    let text = controller.says(&["migration", "watch", "m-0001"]);
+    assert!(text.contains("hold: Waits for shop-2."), "{text}");
+    assert!(
+        text.contains("shop arrived at south after 111.5 ms"),
+        "{text}"
+    );
+    assert!(text.contains("PREDICTED"), "{text}");
+}
+
+#[test]
+fn the_join_token_is_shown() {
+    let controller = Controller::start();
+    assert!(controller.says(&["host", "join-token"]).contains("secret"));
+}
