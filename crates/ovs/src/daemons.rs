@@ -106,6 +106,15 @@ impl Daemons {
         }
     }
 
+    /// Kills both at once, for clean-up paths that cannot wait.
+    pub fn kill(&self) {
+        for program in [SWITCH, SERVER] {
+            if let Some(pid) = self.pid(program) {
+                let _ = kill(Pid::from_raw(pid), Signal::SIGKILL);
+            }
+        }
+    }
+
     fn socket(&self, name: &str) -> PathBuf {
         self.rundir.join(name)
     }

@@ -240,27 +240,10 @@ impl Database {
             .into()
     }
 
-    /// Sets columns of an interface.
-    pub(crate) fn update_interface(&self, interface: &str, columns: Row) -> Op {
-        Update::table("Interface")
-            .when(Condition::eq("name", interface))
-            .row(columns)
-            .into()
-    }
-
     /// Commits and waits until ovs-vswitchd has acted.
     pub(crate) async fn commit(&self, what: &str, ops: Vec<Op>) -> Result<()> {
         self.vswitch
             .transact_and_wait(ops)
-            .await
-            .map(drop)
-            .map_err(|error| Error::database(what, error))
-    }
-
-    /// Commits without waiting for ovs-vswitchd.
-    pub(crate) async fn commit_only(&self, what: &str, ops: Vec<Op>) -> Result<()> {
-        self.vswitch
-            .transact(ops)
             .await
             .map(drop)
             .map_err(|error| Error::database(what, error))

@@ -207,6 +207,13 @@ pub enum Error {
 }
 
 impl Error {
+    pub(crate) fn not_linked(key: &(ClusterName, VmName)) -> Self {
+        Self::NotLinked {
+            cluster: key.0.clone(),
+            vm: key.1.clone(),
+        }
+    }
+
     pub(crate) fn database(
         what: impl Into<String>,
         source: impl std::error::Error + Send + Sync + 'static,

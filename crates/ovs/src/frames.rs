@@ -46,13 +46,15 @@ impl PacketSocket {
                 what: "open it",
                 source,
             })?;
-        let fd = AsyncFd::with_interest(fd, Interest::READABLE | Interest::WRITABLE).map_err(
-            |source| Error::Packet {
+        let interest = Interest::READABLE | Interest::WRITABLE;
+        // SAFETY: the descriptor is owned by the AsyncFd and so stays open as long as it is watched.
+        let fd = unsafe { AsyncFd::register_with_interest(fd, interest) }.map_err(|error| {
+            Error::Packet {
                 ifname: ifname.to_owned(),
                 what: "watch it",
-                source,
-            },
-        )?;
+                source: error.into(),
+            }
+        })?;
         Ok(Self {
             fd,
             ifname: ifname.to_owned(),

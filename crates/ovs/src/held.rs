@@ -8,7 +8,7 @@ use control::projection::{
     Arrivals, Change, HostView, Key, RuleSet, changes, rules, rules_of, rules_of_net,
 };
 use model::order::Gone;
-use model::{ClusterName, Entry, Epoch, Net, Slice};
+use model::{ClusterName, Encap, Entry, Epoch, Net, Slice};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -186,6 +186,17 @@ impl Held {
         })
     }
 
+    /// Forgets an encapsulation's tunnel port.
+    pub(crate) fn remove_tunnel(&mut self, encap: Encap) -> Vec<Change> {
+        let mut touched = Touched::default();
+        for net in self.view.nets.values().filter(|net| net.encap == encap) {
+            touched.net(&self.view, &net.cluster);
+        }
+        self.around(&touched, |held| {
+            held.view.tunnels.remove(&encap);
+        })
+    }
+
     fn touched(&self, order: &Order) -> Touched {
         let mut touched = Touched::default();
         for net in &order.nets {
@@ -273,7 +284,7 @@ impl Held {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use model::{Encap, HostName, Locator, Mac, VmName};
+    use model::{HostName, Locator, Mac, VmName};
 
     fn held() -> Held {
         Held::new(HostView::new(

@@ -1,17 +1,52 @@
-//! One host's Open vSwitch: bridges, bond, ports, tunnels, and flows converged with the directory.
+//! One host's Open vSwitch: bridges, bond, ports, tunnels, and rules converged with the directory.
+//!
+//! Two bridges per host (userspace datapath): [`names::UNDERLAY`] carries the tunnels over a bond
+//! of the uplinks, [`names::INTEGRATION`] joins members and tunnels by rules alone. A tour:
+//!
+//! - [`Daemons`] starts ovsdb-server and ovs-vswitchd, or finds them running.
+//! - [`Host`] is one host's hand: set-up and repair, members' ports, the host's part of the
+//!   directory and the rules that follow from it (computed by `control::projection`), gates.
+//! - [`TapIo`] watches, fills and asks a VM's port below the switch.
+//! - [`config`] checks what a host is told, and the MTU that is left for members.
+//! - Below: [`netns`], [`netlink`], [`tap`], [`frames`], [`probe`], [`unixctl`], [`neighbours`].
+//! - [`bench`] measures a host against itself; `examples/link_update.rs` prints it.
+//!
+//! What is not here: where an endpoint should be (controller), and when (agent).
 
+pub mod bench;
 pub mod config;
+
+mod converge;
 pub mod daemons;
 mod database;
 pub mod error;
 pub mod frames;
+pub mod gate;
 mod held;
+pub mod host;
 mod keep;
+pub mod link;
 pub mod names;
 pub mod neighbours;
 pub mod netlink;
 pub mod netns;
+pub mod ports;
 pub mod probe;
+mod switch;
 pub mod tap;
+pub mod tapio;
 mod underlay;
 pub mod unixctl;
+
+pub use config::{BondMode, Gateway, HostConfig};
+pub use control::projection::{Arrivals, Key};
+pub use daemons::Daemons;
+pub use error::Error;
+pub use frames::Capture;
+pub use gate::Gate;
+pub use held::Applied;
+pub use host::{Host, Prepared};
+pub use link::LinkedPort;
+pub use netns::Netns;
+pub use ports::{Port, PortKind};
+pub use tapio::{PortStats, TapIo};

@@ -77,11 +77,23 @@ impl Neighbours {
         locked(&self.told).clone()
     }
 
-    /// Whether a tunnel to this locator needs a neighbour that is not known yet.
-    pub(crate) fn lacks(&self, locator: IpAddr) -> bool {
-        self.config
-            .next_hop(locator)
-            .is_some_and(|hop| !locked(&self.told).contains_key(&hop))
+    /// As [`Neighbours::resolve`], for neighbours that were never asked for; one that has been
+    /// silent before is not waited for again.
+    pub(crate) async fn resolve_new(
+        &self,
+        locators: impl IntoIterator<Item = IpAddr>,
+    ) -> Result<()> {
+        let new: Vec<IpAddr> = {
+            let wanted = locked(&self.wanted);
+            let asked = |hop: &IpAddr| wanted.contains(hop);
+            let unknown = |locator: &IpAddr| {
+                self.config
+                    .next_hop(*locator)
+                    .is_some_and(|hop| !asked(&hop))
+            };
+            locators.into_iter().filter(unknown).collect()
+        };
+        self.resolve(new).await
     }
 
     /// Makes sure that ovs-vswitchd knows the neighbours towards these locators; waits for those

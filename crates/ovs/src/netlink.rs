@@ -156,6 +156,12 @@ impl Netlink {
         .await
     }
 
+    /// Gives a link that is down another name.
+    pub async fn rename(&self, index: u32, name: &str) -> Result<()> {
+        let message = LinkUnspec::new_with_index(index).name(name).build();
+        self.set(message, format!("call a link {name}")).await
+    }
+
     /// Brings a link up that only carries frames for a switch: the kernel's own stack neither asks
     /// nor answers ARP on it.
     pub async fn up_silent(&self, index: u32) -> Result<()> {

@@ -113,13 +113,18 @@ impl Netns {
 
     /// Writes one value below `/proc/sys/net`, for example `ipv4/conf/all/arp_ignore`.
     pub async fn sysctl(&self, path: impl Into<String>, value: &'static str) -> Result<()> {
-        let path = format!("/proc/sys/net/{}", path.into());
-        let shown = path.clone();
-        self.run(move || std::fs::write(path, value))
-            .await?
-            .map_err(|source| Error::Sysctl {
-                path: shown,
-                source,
-            })
+        self.sysctls(vec![(path.into(), value)]).await
+    }
+
+    /// Writes values below `/proc/sys/net`.
+    pub async fn sysctls(&self, values: Vec<(String, &'static str)>) -> Result<()> {
+        self.run(move || {
+            for (path, value) in values {
+                let path = format!("/proc/sys/net/{path}");
+                std::fs::write(&path, value).map_err(|source| Error::Sysctl { path, source })?;
+            }
+            Ok(())
+        })
+        .await?
     }
 }

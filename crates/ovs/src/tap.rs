@@ -14,13 +14,13 @@ use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 /// The queue of every tap, packets.
 pub const QUEUE: u32 = 10_000;
 
-nix::ioctl_write_ptr_bad!(
-    tun_set_iff,
-    nix::request_code_write!(b'T', 202, 4),
-    libc::ifreq
-);
-nix::ioctl_write_int_bad!(tun_set_persist, nix::request_code_write!(b'T', 203, 4));
-nix::ioctl_write_int_bad!(tun_set_owner, nix::request_code_write!(b'T', 204, 4));
+mod request {
+    //! The requests of /dev/net/tun (linux/if_tun.h).
+    #![allow(missing_docs)]
+    nix::ioctl_write_ptr_bad!(attach, nix::request_code_write!(b'T', 202, 4), libc::ifreq);
+    nix::ioctl_write_int_bad!(persist, nix::request_code_write!(b'T', 203, 4));
+    nix::ioctl_write_int_bad!(owner, nix::request_code_write!(b'T', 204, 4));
+}
 
 /// Makes a tap that stays when nobody has it open, with a long queue, up, and silent; content when
 /// it exists. Checks the queue by reading it back.
@@ -43,8 +43,8 @@ pub(crate) async fn make(netns: &Netns, netlink: &Netlink, ifname: &str) -> Resu
                     let owner = nix::unistd::geteuid().as_raw() as i32;
                     // SAFETY: both requests take an integer, on a descriptor that lives here.
                     unsafe {
-                        tun_set_owner(fd.as_raw_fd(), owner).map_err(failed("set its owner"))?;
-                        tun_set_persist(fd.as_raw_fd(), 1).map_err(failed("keep it"))?;
+                        request::owner(fd.as_raw_fd(), owner).map_err(failed("set its owner"))?;
+                        request::persist(fd.as_raw_fd(), 1).map_err(failed("keep it"))?;
                     }
                     Ok::<(), Error>(())
                 })
@@ -123,7 +123,7 @@ fn attach(ifname: &str) -> Result<OwnedFd> {
     }
     request.ifr_ifru.ifru_flags = (libc::IFF_TAP | libc::IFF_NO_PI) as libc::c_short;
     // SAFETY: the request is an ifreq that outlives the call.
-    unsafe { tun_set_iff(fd.as_raw_fd(), &request) }
+    unsafe { request::attach(fd.as_raw_fd(), &request) }
         .map_err(|error| failed("attach to it; is another process holding it?")(error.into()))?;
     Ok(fd)
 }
