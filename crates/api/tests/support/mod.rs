@@ -19,6 +19,7 @@ use model::{
     VmName,
 };
 use std::sync::{Arc, Mutex};
+use tokio_stream::wrappers::BroadcastStream;
 
 pub fn name<T>(text: &str) -> T
 where
@@ -201,11 +202,48 @@ pub fn events() -> Vec<Event> {
 }
 
 /// Answers from fixed data; every change is kept for the test to look at.
-#[derive(Default)]
 pub struct Fake {
     pub applied: Mutex<Vec<model::Cluster>>,
     pub linked: Mutex<Vec<Member>>,
     pub journeys: Mutex<Vec<(ClusterName, SiteName, Options)>>,
+    /// What `m-0001` says of itself.
+    pub current: Mutex<Migration>,
+    told: Mutex<Vec<Event>>,
+    feed: tokio::sync::broadcast::Sender<Event>,
+}
+
+impl Default for Fake {
+    fn default() -> Self {
+        Self {
+            applied: Mutex::default(),
+            linked: Mutex::default(),
+            journeys: Mutex::default(),
+            current: Mutex::new(migration(State::Arrived)),
+            told: Mutex::new(events()),
+            feed: tokio::sync::broadcast::channel(100).0,
+        }
+    }
+}
+
+impl Fake {
+    /// Lets something happen.
+    pub fn tell(&self, what: What) {
+        let mut told = self.told.lock().expect("not poisoned");
+        let seq = told.len() as u64 + 1;
+        let event = Event {
+            seq,
+            unix_ms: 1_700_000_000_000 + 500 * seq,
+            what,
+        };
+        told.push(event.clone());
+        // Nobody may listen yet; what was told is kept.
+        let _ = self.feed.send(event);
+    }
+
+    /// Forgets what was told.
+    pub fn forget(&self) {
+        self.told.lock().expect("not poisoned").clear();
+    }
 }
 
 impl Fake {
@@ -377,7 +415,7 @@ impl Service for Fake {
                 "See them with `transhume migration list`.",
             ));
         }
-        Ok(migration(State::Arrived))
+        Ok(self.current.lock().expect("not poisoned").clone())
     }
 
     async fn cancel(&self, _: &MigrationId) -> Result<Migration, Problem> {
@@ -386,10 +424,17 @@ impl Service for Fake {
 
     async fn events(&self, from: Option<u64>, follow: bool) -> Result<Events, Problem> {
         let from = from.unwrap_or(u64::MAX);
-        let kept = events().into_iter().filter(move |event| event.seq >= from);
+        let told = self.told.lock().expect("not poisoned");
+        let kept: Vec<Event> = told
+            .iter()
+            .filter(|event| event.seq >= from)
+            .cloned()
+            .collect();
         let kept = futures::stream::iter(kept);
+        let feed = BroadcastStream::new(self.feed.subscribe());
+        let live = feed.filter_map(|event| async { event.ok() });
         if follow {
-            Ok(kept.chain(futures::stream::pending()).boxed())
+            Ok(kept.chain(live).boxed())
         } else {
             Ok(kept.boxed())
         }

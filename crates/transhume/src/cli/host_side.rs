@@ -62,12 +62,13 @@ pub(crate) enum DecodeCommand {
 
 #[derive(Debug, Args)]
 #[command(after_help = "\
-White space between hex digits does not matter; # begins a comment. A line that cannot be decoded
-is named on stderr, the others are still printed, and the exit code is 1.
+Spaces, tabs and colons between digits do not matter, nor does a leading 0x; empty lines and lines
+that begin with # are skipped. A line that cannot be decoded is named on stderr, the others are
+still printed, and the exit code is 1.
 
-Example:
+Examples:
   echo 0400000800000001 | transhume decode openflow
-  ovs-ofctl -O OpenFlow13 ... -vvconn ... | transhume decode openflow")]
+  transhume decode openflow --reencode captured.hex | diff captured.hex -")]
 pub(crate) struct OpenFlowArgs {
     /// Print the bytes again, as encoded from what was understood
     #[arg(long)]
