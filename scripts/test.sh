@@ -60,17 +60,21 @@ if [ $# -gt 0 ]; then
     exit
 fi
 
+failures=
+also() { echo "make test: failed: $*" >&2; failures="$failures; $*"; }
+
 step "formatting"
-cargo fmt --all --check -- -l || fail "formatting of the files above; run \`make fmt\`"
-step "lints (clippy, warnings are errors)"
-cargo clippy --workspace --all-targets --locked --quiet -- -D warnings || fail "clippy"
+cargo fmt --all --check -- -l || also "formatting of the files above, run \`make fmt\`"
 step "licences, bans, sources (cargo deny)"
-cargo deny --log-level error check licenses bans sources || fail "cargo deny; deny.toml says what may be in the tree and why"
+cargo deny --log-level error check licenses bans sources || also "cargo deny, deny.toml says what may be in the tree"
+step "lints (clippy, warnings are errors)"
+cargo clippy --workspace --all-targets --locked --quiet -- -D warnings || also "clippy"
 step "build"
-cargo build --workspace --locked || fail "the build"
+cargo build --workspace --all-targets --locked --quiet || fail "the build$failures"
 step "tests"
-run_tests || fail "tests; whole output in target/test-logs"
+run_tests || also "tests, all they said is in target/test-logs"
 step "examples in the documentation"
-logged doc-tests cargo test --workspace --doc --locked --offline --quiet || fail "examples in the documentation"
+logged doc-tests cargo test --workspace --doc --locked --offline --quiet || also "examples in the documentation"
+[ -z "$failures" ] || fail "${failures#; }"
 docs=$(sed -n 's/^test result: .* \([0-9]*\) passed.*/\1/p' "$logs/doc-tests" | awk '{ n += $1 } END { print n + 0 }')
 echo "make test: passed: $(cat "$logs/count") tests, $docs documentation examples, formatting, clippy, cargo deny; $(($(date +%s) - began)) s" >&2
