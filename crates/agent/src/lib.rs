@@ -1,1 +1,78 @@
-//! The host agent: QEMU processes, the relay, the local half of a migration
+//! The host agent: one a host, dials the controller, owns the host's Open vSwitch, its QEMU
+//! processes and the local half of a migration.
+//!
+//! | module | job |
+//! |---|---|
+//! | [`config`] | what the agent is told when it starts |
+//! | [`clock`] | the controller's clock, as seen from here |
+//! | [`session`] | the connection to the controller: join, dial, reconnect, frames |
+//! | [`desk`] | each order to the part that carries it out |
+//! | [`flips`] | changes of rules, now or at their moment |
+//! | [`vms`] | QEMU processes: start, adopt after a restart, end |
+//! | [`relay`] | QEMU's stream between agents: TLS, compression, the switchover's messages |
+//! | [`outgoing`] | the source half of a migration |
+//! | [`incoming`] | the target half |
+//! | [`delays`] | one-way delays between hosts |
+//! | [`selftest`] | can this QEMU be held, and does it stop when released? |
+//!
+//! Rules and ports are in crate `ovs`; what to do when is in crate `migration`.
+
+pub mod clock;
+pub mod config;
+pub mod delays;
+pub mod desk;
+pub mod flips;
+pub mod incoming;
+pub mod outgoing;
+pub mod relay;
+pub mod selftest;
+pub mod session;
+pub mod vms;
+
+pub use config::AgentConfig;
+
+use std::sync::Arc;
+
+/// Runs the agent until it is told to end (SIGTERM, SIGINT). Its data plane and its VMs stay.
+///
+/// # Errors
+/// When the host cannot be set up; a controller that is away is not an error.
+pub async fn run(config: AgentConfig) -> Result<(), AgentError> {
+    let config = Arc::new(config);
+    let credentials = session::join(&config).await?;
+    let desk = desk::Desk::open(config.clone(), &credentials).await?;
+    let mut end = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate())
+        .map_err(AgentError::Io)?;
+    tokio::select! {
+        result = session::serve(config, credentials, desk) => result,
+        _ = end.recv() => Ok(()),
+        _ = tokio::signal::ctrl_c() => Ok(()),
+    }
+}
+
+/// What goes wrong on a host.
+#[derive(Debug, thiserror::Error)]
+pub enum AgentError {
+    /// Identity.
+    #[error(transparent)]
+    Identity(#[from] identity::IdentityError),
+    /// The host's switch.
+    #[error(transparent)]
+    Ovs(#[from] ovs::Error),
+    /// QEMU's machine protocol.
+    #[error(transparent)]
+    Qmp(#[from] qmp::QmpError),
+    /// A socket or file.
+    #[error("{0}")]
+    Io(#[from] std::io::Error),
+    /// Something that a person can mend; one sentence with the way out.
+    #[error("{0}")]
+    Plain(String),
+}
+
+impl AgentError {
+    /// An error of one sentence.
+    pub fn plain(text: impl Into<String>) -> Self {
+        Self::Plain(text.into())
+    }
+}

@@ -68,6 +68,13 @@ impl HostView {
         entry.locator.host == self.host
     }
 
+    /// True when an endpoint's port here may send nothing: the directory has it elsewhere. One whose
+    /// arrivals are overridden is on its way: its peers flip before it stops, and until then it
+    /// answers from here.
+    pub(crate) fn is_fenced(&self, key: &Key, entry: &Entry) -> bool {
+        !self.is_here(entry) && !self.arrivals.contains_key(key)
+    }
+
     /// The endpoints of one network, without touching those of the others.
     pub(crate) fn members(&self, cluster: &ClusterName) -> impl Iterator<Item = (&Key, &Entry)> {
         // No name sorts before "0", the first letter that a name may begin with.

@@ -3,7 +3,8 @@
 //! Only its own Ethernet address, and with it only its own IP addresses; what has to be sent
 //! before an address is there (DHCP, ARP probes, duplicate address detection) passes as well.
 //! Neighbour advertisements and ARP replies need no rules of their own: the next table lets
-//! neither travel. An endpoint that the directory has elsewhere is fenced: nothing passes.
+//! neither travel. An endpoint that the directory has elsewhere is fenced, unless it is on its way:
+//! nothing passes.
 
 use super::Endpoint;
 use crate::projection::cookie::Kind;
@@ -20,7 +21,7 @@ pub(in crate::projection) fn endpoint(at: Endpoint<'_>) -> Vec<Rule> {
     let Some(port) = at.port else {
         return Vec::new();
     };
-    if !at.view.is_here(at.entry) {
+    if at.view.is_fenced(at.key, at.entry) {
         return vec![Rule::new(
             at.label(Kind::Fence),
             (GUARD, FENCE),

@@ -1,0 +1,49 @@
+//! What the agent is told when it starts, as TOML.
+
+use model::{HostName, SiteName};
+use serde::{Deserialize, Serialize};
+use std::net::{IpAddr, SocketAddr};
+use std::path::PathBuf;
+
+/// Configuration of one agent.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct AgentConfig {
+    /// The host's name; it goes into the certificate.
+    pub host: HostName,
+    /// The site that the host belongs to.
+    pub site: SiteName,
+    /// The controller's port for agents.
+    pub controller: SocketAddr,
+    /// File with the join token; read only until the host has joined.
+    pub token_file: Option<PathBuf>,
+    /// Certificates, sockets, VM descriptions. Short: unix sockets live below.
+    pub state: PathBuf,
+    /// Address on the management network, for relays and delay measurements.
+    pub management: IpAddr,
+    /// Port of the relay listener.
+    #[serde(default = "relay_port")]
+    pub relay_port: u16,
+    /// UDP port of the delay responder.
+    #[serde(default = "delay_port")]
+    pub delay_port: u16,
+    /// The QEMU program.
+    #[serde(default = "qemu")]
+    pub qemu: PathBuf,
+    /// What the uplinks carry towards the WAN, Mbit/s; 0 when unknown.
+    #[serde(default)]
+    pub uplink_mbit: f64,
+    /// The host's Open vSwitch.
+    pub ovs: ovs::HostConfig,
+}
+
+fn relay_port() -> u16 {
+    6640
+}
+
+fn delay_port() -> u16 {
+    6641
+}
+
+fn qemu() -> PathBuf {
+    PathBuf::from("qemu-system-x86_64")
+}

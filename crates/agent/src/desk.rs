@@ -1,0 +1,321 @@
+//! Each order to the part that carries it out.
+
+use crate::clock::Clock;
+use crate::relay::listener::{self, Expectations};
+use crate::vms::{Start, Vms};
+use crate::{AgentConfig, AgentError, delays, flips, incoming, outgoing, selftest};
+use identity::{Credentials, tls};
+use model::news::{Abilities, Answer, Hello, News};
+use model::order::{Order, PROTOCOL};
+use model::{ClusterName, Member, MigrationId, Net, VmName};
+use std::collections::HashMap;
+use std::net::SocketAddr;
+use std::ops::Deref;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+use tokio::sync::{mpsc, oneshot};
+
+pub use crate::vms::Key;
+pub use ovs::Host;
+
+type Move = (MigrationId, VmName);
+
+/// Everything the agent works with. Clones are the same desk.
+#[derive(Clone)]
+pub struct Desk(Arc<Inner>);
+
+/// What is on the desk.
+pub struct Inner {
+    /// Configuration.
+    pub config: Arc<AgentConfig>,
+    /// The host's switch.
+    pub host: Host,
+    /// QEMU processes.
+    pub vms: Vms,
+    /// The controller's clock.
+    pub clock: Arc<Clock>,
+    /// Where news goes.
+    pub news: mpsc::UnboundedSender<News>,
+    /// Relay connections that are expected.
+    pub expectations: Expectations,
+    /// What the host can do.
+    pub abilities: Abilities,
+    tls: Arc<rustls::ClientConfig>,
+    inbox: Mutex<Option<mpsc::UnboundedReceiver<News>>>,
+    outgoing: Mutex<HashMap<Move, mpsc::Sender<outgoing::Command>>>,
+    incoming: Mutex<HashMap<Move, mpsc::Sender<incoming::Command>>>,
+}
+
+impl Deref for Desk {
+    type Target = Inner;
+    fn deref(&self) -> &Inner {
+        &self.0
+    }
+}
+
+impl Desk {
+    /// Sets the host up, adopts what runs, and listens for other agents.
+    ///
+    /// # Errors
+    /// When something of it cannot be done.
+    pub async fn open(config: Arc<AgentConfig>, own: &Credentials) -> Result<Self, AgentError> {
+        let netns = ovs::Netns::current()?;
+        let host = Host::set_up(config.ovs.clone()).await?;
+        drop(netns);
+        let vms = Vms::open(config.state.join("vms"), config.qemu.clone()).await?;
+        let expectations = Expectations::default();
+        listener::listen(
+            SocketAddr::new(config.management, config.relay_port),
+            own,
+            expectations.clone(),
+        )
+        .await?;
+        let responder =
+            tokio::net::UdpSocket::bind(SocketAddr::new(config.management, config.delay_port)).await?;
+        tokio::spawn(delays::respond(Arc::new(responder)));
+        let abilities = abilities(&config, &vms, &host).await;
+        let (news, inbox) = mpsc::unbounded_channel();
+        Ok(Self(Arc::new(Inner {
+            tls: tls::client(own)?,
+            config,
+            host,
+            vms,
+            clock: Arc::new(Clock::default()),
+            news,
+            expectations,
+            abilities,
+            inbox: Mutex::new(Some(inbox)),
+            outgoing: Mutex::default(),
+            incoming: Mutex::default(),
+        })))
+    }
+
+    /// The news, for the session; once.
+    pub fn take_news(&self) -> Option<mpsc::UnboundedReceiver<News>> {
+        self.inbox.lock().ok()?.take()
+    }
+
+    /// The first frame of a session.
+    pub async fn hello(&self) -> Hello {
+        let config = &self.config;
+        let underlay = config.ovs.underlay.first().map(|cidr| cidr.address);
+        Hello {
+            protocol: PROTOCOL,
+            host: config.host.clone(),
+            site: config.site.clone(),
+            underlay: underlay.unwrap_or(config.management),
+            relay_ip: config.management,
+            delay_responder: SocketAddr::new(config.management, config.delay_port),
+            abilities: Abilities { free_mib: free_mib(), ..self.abilities.clone() },
+            entries: self.host.entries().await,
+            vms: self.vms.here().await,
+        }
+    }
+
+    /// Carries out an order.
+    ///
+    /// # Errors
+    /// One plain sentence with the way out.
+    pub async fn carry_out(&self, order: Order) -> Result<Answer, String> {
+        match order {
+            Order::Apply { nets, entries, removed, at, migration } => {
+                flips::apply(self, flips::Change { nets, entries, removed, at, migration }).await
+            }
+            Order::Replace { slice } => done(self.host.replace(slice).await),
+            Order::Link { net, member } => done(self.host.link(&net, &member).await),
+            Order::Unlink { cluster, vm } => done(self.host.unlink(&cluster, &vm).await),
+            Order::StartVm { cluster, member } => self.start(cluster, member).await,
+            Order::StopVm { cluster, vm } => self.remove(&(cluster, vm)).await,
+            Order::PrepareTarget { migration, net, member, source } => {
+                self.prepare(migration, net, member, source).await
+            }
+            Order::Migrate { migration, cluster, vm, relay, target, locator, how } => {
+                let job = outgoing::Job {
+                    held: self.abilities.prediction && how.order != model::migration::FlipOrder::Redirect,
+                    migration,
+                    cluster,
+                    vm,
+                    relay,
+                    target,
+                    locator,
+                    how,
+                };
+                self.send(job).await
+            }
+            Order::Arm { migration, vm, stop_at, sprint_ms } => {
+                self.tell_out(&(migration, vm), |reply| outgoing::Command::Arm { stop_at, sprint_ms, reply })
+                    .await
+            }
+            Order::Release { migration, vm } => {
+                self.tell_out(&(migration, vm), outgoing::Command::Release).await
+            }
+            Order::Continue { migration, vm } => {
+                self.tell_out(&(migration, vm), outgoing::Command::Continue).await
+            }
+            Order::Gate { migration, vm } => self.tell_out(&(migration, vm), outgoing::Command::Gate).await,
+            Order::AbortSource { migration, vm } => {
+                let key = (migration, vm);
+                let result = self.tell_out(&key, outgoing::Command::Abort).await;
+                forget(&self.outgoing, &key);
+                result
+            }
+            Order::ReturnQueue { migration, vm, wait_ms } => {
+                self.tell_in(&(migration, vm), |reply| incoming::Command::ReturnQueue(wait_ms, reply)).await
+            }
+            Order::DiscardTarget { migration, cluster, vm } => {
+                let key = (migration, vm.clone());
+                let known = self.tell_in(&key, incoming::Command::Discard).await;
+                forget(&self.incoming, &key);
+                match known {
+                    Ok(answer) => Ok(answer),
+                    // The receiver is gone: what may be left is a process and a port.
+                    Err(_) => self.remove(&(cluster, vm)).await,
+                }
+            }
+            Order::FinishSource { migration, cluster, vm } => {
+                let key = (migration, vm.clone());
+                let _ = self.tell_out(&key, outgoing::Command::Finish).await;
+                forget(&self.outgoing, &key);
+                self.remove(&(cluster, vm)).await
+            }
+            Order::FinishTarget { migration, cluster, vm } => {
+                let key = (migration, vm.clone());
+                if let Some(commands) = forget(&self.incoming, &key) {
+                    let _ = commands.send(incoming::Command::Finish).await;
+                }
+                done(self.host.set_arrivals(&(cluster, vm), None).await)
+            }
+            Order::Verify { cluster, vm, wait_ms } => self.verify(&(cluster, vm), wait_ms).await,
+            Order::MeasureDelays { hosts } => {
+                Ok(Answer::Delays { one_way_ms: delays::measure(hosts).await })
+            }
+            Order::ListVms => Ok(Answer::Vms { vms: self.vms.here().await }),
+        }
+    }
+
+    async fn start(&self, cluster: ClusterName, member: Member) -> Result<Answer, String> {
+        let key = (cluster, member.name.clone());
+        let ports = self.host.ports().await;
+        let port = ports
+            .get(&key)
+            .ok_or_else(|| format!("'{}' has no port on this host; link it first", member.name))?;
+        let tap = self.host.open_tap(&key).await.map_err(|error| error.to_string())?;
+        done(self.vms.start(&port.net, &member, &port.ifname, tap, Start::Boot).await)
+    }
+
+    async fn remove(&self, key: &Key) -> Result<Answer, String> {
+        self.vms.end(key).await;
+        done(self.host.unlink(&key.0, &key.1).await)
+    }
+
+    async fn prepare(
+        &self,
+        migration: MigrationId,
+        net: Net,
+        member: Member,
+        source: model::HostName,
+    ) -> Result<Answer, String> {
+        let key = (migration.clone(), member.name.clone());
+        let (relay, commands) = incoming::prepare(self, migration, &net, &member, source)
+            .await
+            .map_err(|error| error.to_string())?;
+        if let Ok(mut all) = self.incoming.lock() {
+            all.insert(key, commands);
+        }
+        Ok(Answer::Prepared { relay })
+    }
+
+    async fn send(&self, job: outgoing::Job) -> Result<Answer, String> {
+        let vm = self
+            .vms
+            .get(&(job.cluster.clone(), job.vm.clone()))
+            .ok_or_else(|| format!("'{}' does not run on this host", job.vm))?;
+        let key = (job.migration.clone(), job.vm.clone());
+        let around = outgoing::Surroundings {
+            host: self.host.clone(),
+            clock: self.clock.clone(),
+            news: self.news.clone(),
+            tls: self.tls.clone(),
+        };
+        let commands = outgoing::begin(job, vm, around).await.map_err(|error| error.to_string())?;
+        if let Ok(mut all) = self.outgoing.lock() {
+            all.insert(key, commands);
+        }
+        Ok(Answer::Done)
+    }
+
+    async fn tell_out(
+        &self,
+        key: &Move,
+        command: impl FnOnce(outgoing::Reply) -> outgoing::Command,
+    ) -> Result<Answer, String> {
+        let commands = self.outgoing.lock().ok().and_then(|all| all.get(key).cloned());
+        ask(commands, command).await.unwrap_or_else(|| Err(unknown(key)))
+    }
+
+    async fn tell_in(
+        &self,
+        key: &Move,
+        command: impl FnOnce(outgoing::Reply) -> incoming::Command,
+    ) -> Result<Answer, String> {
+        let commands = self.incoming.lock().ok().and_then(|all| all.get(key).cloned());
+        ask(commands, command).await.unwrap_or_else(|| Err(unknown(key)))
+    }
+
+    async fn verify(&self, key: &Key, wait_ms: f64) -> Result<Answer, String> {
+        let vm = self.vms.get(key).ok_or_else(|| format!("'{}' has no process on this host", key.1))?;
+        let io = self.host.tap_io();
+        let patience = Duration::from_secs_f64(wait_ms.clamp(1.0, 60_000.0) / 1000.0);
+        let member = &vm.record.member;
+        for cidr in &member.addresses {
+            match io.answers(&vm.record.ifname, member.mac, cidr.address, patience).await {
+                Ok(true) => return Ok(Answer::Done),
+                Ok(false) => {}
+                Err(error) => return Err(error.to_string()),
+            }
+        }
+        Err(format!("'{}' does not answer on its port within {wait_ms:.0} ms", key.1))
+    }
+}
+
+async fn ask<C>(
+    commands: Option<mpsc::Sender<C>>,
+    command: impl FnOnce(outgoing::Reply) -> C,
+) -> Option<Result<Answer, String>> {
+    let (reply, answer) = oneshot::channel();
+    commands?.send(command(reply)).await.ok()?;
+    answer.await.ok()
+}
+
+fn unknown((migration, vm): &Move) -> String {
+    format!("migration {migration} of '{vm}' is not known on this host")
+}
+
+fn forget<C>(map: &Mutex<HashMap<Move, C>>, key: &Move) -> Option<C> {
+    map.lock().ok()?.remove(key)
+}
+
+fn done<T, E: std::fmt::Display>(result: Result<T, E>) -> Result<Answer, String> {
+    result.map(|_| Answer::Done).map_err(|error| error.to_string())
+}
+
+async fn abilities(config: &AgentConfig, vms: &Vms, host: &Host) -> Abilities {
+    let tested = selftest::run(vms.qemu(), vms.accel(), &config.state).await;
+    Abilities {
+        qemu: tested.version,
+        accel: vms.accel().to_owned(),
+        prediction: tested.holds,
+        prediction_note: tested.note,
+        free_mib: free_mib(),
+        cpus: std::thread::available_parallelism().map_or(1, |n| n.get() as u32),
+        uplink_mtu: host.config().uplink_mtu,
+        uplink_mbit: config.uplink_mbit,
+    }
+}
+
+fn free_mib() -> u64 {
+    let text = std::fs::read_to_string("/proc/meminfo").unwrap_or_default();
+    let line = text.lines().find_map(|line| line.strip_prefix("MemAvailable:"));
+    let kib = line.and_then(|rest| rest.split_whitespace().next()?.parse::<u64>().ok());
+    kib.unwrap_or_default() / 1024
+}

@@ -1,0 +1,324 @@
+//! The target half of one VM's migration.
+//!
+//! The VM is built from the same description as at the source, waits with its memory empty, and
+//! stays paused when all of it has arrived. It runs when two things are true: QEMU has loaded the
+//! stream, and the source has sent [`Frame::Stopped`]. One task decides; whoever asks it to discard
+//! the VM before that can be sure that it never ran.
+
+use crate::desk::Desk;
+use crate::relay::codec::Expander;
+use crate::relay::{Frame, Opening};
+use crate::vms::{Key, Start, Vm};
+use crate::AgentError;
+use model::news::{Answer, News};
+use model::{HostName, Member, MigrationId, Net};
+use qmp::MigrationStatus;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpStream, UnixStream};
+use tokio::sync::{broadcast, mpsc, oneshot};
+use tokio_rustls::server::TlsStream;
+
+/// The source has this long to dial.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// What the controller wants of a VM that is being received.
+pub enum Command {
+    /// Send back what waited, after this many ms more.
+    ReturnQueue(f64, oneshot::Sender<Result<Answer, String>>),
+    /// It does not come.
+    Discard(oneshot::Sender<Result<Answer, String>>),
+    /// It is here for good.
+    Finish,
+}
+
+/// Makes ready to receive a VM; gives the address that the source dials and the channel for
+/// commands.
+///
+/// # Errors
+/// When the port or QEMU cannot be made ready; nothing is left of it.
+pub async fn prepare(
+    desk: &Desk,
+    migration: MigrationId,
+    net: &Net,
+    member: &Member,
+    source: HostName,
+) -> Result<(SocketAddr, mpsc::Sender<Command>), AgentError> {
+    let key: Key = (net.cluster.clone(), member.name.clone());
+    let port = desk.host.link_vm(net, member).await?;
+    match ready(desk, &migration, net, member, source, &port.ifname).await {
+        Ok(commands) => {
+            Ok((SocketAddr::new(desk.config.management, desk.config.relay_port), commands))
+        }
+        Err(error) => {
+            desk.vms.end(&key).await;
+            let _ = desk.host.unlink(&key.0, &key.1).await;
+            Err(error)
+        }
+    }
+}
+
+async fn ready(
+    desk: &Desk,
+    migration: &MigrationId,
+    net: &Net,
+    member: &Member,
+    source: HostName,
+    ifname: &str,
+) -> Result<mpsc::Sender<Command>, AgentError> {
+    let tap = desk.host.tap_io().open_tap(ifname).await?;
+    let vm = desk.vms.start(net, member, ifname, tap, Start::Incoming).await?;
+    vm.qmp
+        .set_capabilities(&[
+            ("events", true),
+            ("return-path", true),
+            ("switchover-ack", desk.abilities.prediction),
+        ])
+        .await?;
+    let socket = vm.path("in");
+    vm.qmp.migrate_incoming(&format!("unix:{}", socket.display())).await?;
+    let opening = Opening {
+        migration: migration.clone(),
+        cluster: net.cluster.clone(),
+        vm: member.name.clone(),
+    };
+    let arrives = desk.expectations.expect(&opening, source);
+    // Before any peer can flip: an abort must be able to give back whatever waits here.
+    let capture = desk.host.tap_io().capture(ifname, member.mac).await?;
+    let (commands, inbox) = mpsc::channel(8);
+    let receiver = Receiver { desk: desk.clone(), migration: migration.clone(), vm, capture: Some(capture) };
+    tokio::spawn(receiver.run(arrives, opening, inbox));
+    Ok(commands)
+}
+
+struct Receiver {
+    desk: Desk,
+    migration: MigrationId,
+    vm: Arc<Vm>,
+    capture: Option<ovs::Capture>,
+}
+
+/// What the reading task found.
+enum Wire {
+    Stopped,
+    Packets(Vec<Vec<u8>>),
+    Broken(String),
+}
+
+impl Receiver {
+    async fn run(
+        self,
+        arrives: oneshot::Receiver<TlsStream<TcpStream>>,
+        opening: Opening,
+        mut inbox: mpsc::Receiver<Command>,
+    ) {
+        let desk = self.desk.clone();
+        let stream = tokio::select! {
+            stream = tokio::time::timeout(PATIENCE, arrives) => match stream {
+                Ok(Ok(stream)) => stream,
+                _ => {
+                    desk.expectations.forget(&opening);
+                    return self.discard("the source did not dial within 60 s", None).await;
+                }
+            },
+            command = inbox.recv() => {
+                desk.expectations.forget(&opening);
+                return self.discard("the controller called it off", command).await;
+            }
+        };
+        let qemu = match UnixStream::connect(self.vm.path("in")).await {
+            Ok(qemu) => qemu,
+            Err(error) => return self.discard(&format!("QEMU does not listen: {error}"), None).await,
+        };
+        let events = self.vm.qmp.events();
+        let (from_qemu, to_qemu) = qemu.into_split();
+        let (wire_in, mut wire_out) = tokio::io::split(stream);
+        let (found, wire) = mpsc::channel(64);
+        let (frames, mut frames_out) = mpsc::channel::<Frame>(64);
+        let tasks = [
+            tokio::spawn(inwards(wire_in, to_qemu, found)),
+            tokio::spawn(return_path(from_qemu, frames.clone())),
+            tokio::spawn(async move {
+                while let Some(frame) = frames_out.recv().await {
+                    if frame.write(&mut wire_out).await.is_err() {
+                        return;
+                    }
+                }
+            }),
+        ];
+        self.receive(events, wire, frames, inbox).await;
+        for task in tasks {
+            task.abort();
+        }
+    }
+
+    async fn receive(
+        mut self,
+        mut events: broadcast::Receiver<qmp::Event>,
+        mut wire: mpsc::Receiver<Wire>,
+        frames: mpsc::Sender<Frame>,
+        mut inbox: mpsc::Receiver<Command>,
+    ) {
+        let (mut loaded, mut may_run, mut runs) = (false, false, false);
+        loop {
+            tokio::select! {
+                biased;
+                event = events.recv() => match event {
+                    Ok(event) if event.migration_status() == Some(MigrationStatus::Completed) => loaded = true,
+                    Ok(event) if event.migration_status() == Some(MigrationStatus::Failed) => {
+                        let why = format!("QEMU could not load it: {}", self.vm.last_words());
+                        let _ = frames.send(Frame::Discarded(why.clone())).await;
+                        return self.fail_late(&why, frames).await;
+                    }
+                    Ok(event) if event.name == "RESUME" && runs => self.resumed(&event).await,
+                    Ok(_) | Err(broadcast::error::RecvError::Lagged(_)) => {}
+                    Err(broadcast::error::RecvError::Closed) if runs => return,
+                    Err(broadcast::error::RecvError::Closed) => {
+                        let why = format!("QEMU ended: {}", self.vm.last_words());
+                        return self.fail_late(&why, frames).await;
+                    }
+                },
+                found = wire.recv() => match found {
+                    Some(Wire::Stopped) => may_run = true,
+                    Some(Wire::Packets(packets)) => {
+                        let ifname = &self.vm.record.ifname;
+                        if let Err(error) = self.desk.host.tap_io().inject(ifname, &packets).await {
+                            tracing::warn!(%error, "packets from the source's queue were not replayed");
+                        }
+                    }
+                    Some(Wire::Broken(_)) | None if runs => {}
+                    Some(Wire::Broken(why)) if !(loaded && may_run) => {
+                        return self.discard(&format!("the relay broke: {why}"), None).await;
+                    }
+                    Some(Wire::Broken(_)) => {}
+                    None => tokio::time::sleep(Duration::from_millis(20)).await,
+                },
+                command = inbox.recv() => match command {
+                    Some(Command::ReturnQueue(wait_ms, reply)) => {
+                        let _ = reply.send(self.give_back(wait_ms, &frames).await);
+                    }
+                    Some(Command::Discard(reply)) if runs => {
+                        let _ = reply.send(Err(format!("'{}' runs here", self.vm.record.member.name)));
+                    }
+                    Some(Command::Finish) => return,
+                    other => return self.discard("the controller called it off", other).await,
+                },
+            }
+            if loaded && may_run && !runs {
+                runs = true;
+                if let Err(error) = self.run_now().await {
+                    tracing::error!(%error, "the VM is here and QEMU refuses to run it");
+                }
+                self.capture = None;
+                let _ = frames.send(Frame::Running).await;
+            }
+        }
+    }
+
+    /// QEMU reports `completed` a moment before it can run the VM.
+    async fn run_now(&self) -> Result<(), qmp::QmpError> {
+        self.vm.qmp.cont().await
+    }
+
+    async fn resumed(&self, event: &qmp::Event) {
+        let stats = self.desk.host.tap_io().stats(&self.vm.record.ifname).await;
+        let _ = self.desk.news.send(News::Resumed {
+            migration: self.migration.clone(),
+            vm: self.vm.record.member.name.clone(),
+            at: self.desk.clock.at_wall(event.timestamp),
+            queue_drops: stats.map(|stats| stats.dropped).unwrap_or_default(),
+        });
+    }
+
+    async fn give_back(&self, wait_ms: f64, frames: &mpsc::Sender<Frame>) -> Result<Answer, String> {
+        tokio::time::sleep(Duration::from_secs_f64(wait_ms.clamp(0.0, 5000.0) / 1000.0)).await;
+        let packets = self.capture.as_ref().map(ovs::Capture::take).unwrap_or_default();
+        let count = packets.len() as u64;
+        for part in packets.chunks(256) {
+            let frame = Frame::Packets(part.to_vec());
+            frames.send(frame).await.map_err(|_| "the relay is gone".to_owned())?;
+        }
+        frames.send(Frame::PacketsEnd).await.map_err(|_| "the relay is gone".to_owned())?;
+        Ok(Answer::Queue { packets: count })
+    }
+
+    async fn fail_late(self, why: &str, frames: mpsc::Sender<Frame>) {
+        let _ = frames.send(Frame::Discarded(why.to_owned())).await;
+        // The frame is on its way before the connection ends with this task.
+        tokio::time::sleep(Duration::from_millis(50)).await;
+        self.discard(why, None).await;
+    }
+
+    async fn discard(self, why: &str, command: Option<Command>) {
+        let key = self.vm.key();
+        self.desk.vms.end(&key).await;
+        if let Err(error) = self.desk.host.unlink(&key.0, &key.1).await {
+            tracing::warn!(%error, vm = %key.1, "the port of a VM that did not come could not be removed");
+        }
+        match command {
+            Some(Command::Discard(reply)) => {
+                let _ = reply.send(Ok(Answer::Done));
+            }
+            Some(Command::ReturnQueue(_, reply)) => {
+                let _ = reply.send(Err(why.to_owned()));
+            }
+            _ => {
+                let _ = self.desk.news.send(News::Failed {
+                    migration: self.migration.clone(),
+                    vm: key.1,
+                    reason: why.to_owned(),
+                    in_doubt: false,
+                });
+            }
+        }
+    }
+}
+
+async fn inwards(
+    mut wire: tokio::io::ReadHalf<TlsStream<TcpStream>>,
+    mut qemu: tokio::net::unix::OwnedWriteHalf,
+    found: mpsc::Sender<Wire>,
+) {
+    let mut expander = match Expander::new() {
+        Ok(expander) => expander,
+        Err(error) => {
+            let _ = found.send(Wire::Broken(error.to_string())).await;
+            return;
+        }
+    };
+    loop {
+        let broken = match Frame::read(&mut wire).await {
+            Ok(Frame::Data(bytes)) => match expander.expand(&bytes) {
+                Ok(bytes) => match qemu.write_all(&bytes).await {
+                    Ok(()) => continue,
+                    // QEMU has read all it wants, or failed; its events tell which.
+                    Err(_) => continue,
+                },
+                Err(error) => error.to_string(),
+            },
+            Ok(Frame::Stopped) => {
+                let _ = found.send(Wire::Stopped).await;
+                continue;
+            }
+            Ok(Frame::Packets(packets)) => {
+                let _ = found.send(Wire::Packets(packets)).await;
+                continue;
+            }
+            Ok(_) => "unexpected frame".to_owned(),
+            Err(error) => error.to_string(),
+        };
+        let _ = found.send(Wire::Broken(broken)).await;
+        return;
+    }
+}
+
+async fn return_path(mut qemu: tokio::net::unix::OwnedReadHalf, frames: mpsc::Sender<Frame>) {
+    let mut buffer = vec![0; 4096];
+    while let Ok(read) = qemu.read(&mut buffer).await {
+        if read == 0 || frames.send(Frame::Return(buffer[..read].to_vec())).await.is_err() {
+            return;
+        }
+    }
+}

@@ -1,0 +1,210 @@
+//! Bytes between the source's QEMU and the relay's connection.
+
+use crate::AgentError;
+use crate::relay::codec::Compressor;
+use crate::relay::{Frame, Opening, socket};
+use migration::return_path::ReturnPath;
+use rustls_pki_types::ServerName;
+use std::net::SocketAddr;
+use std::os::fd::OwnedFd;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
+use tokio::net::{TcpStream, UnixStream};
+use tokio::sync::mpsc;
+use tokio_rustls::TlsConnector;
+use tokio_rustls::client::TlsStream;
+
+/// Read from QEMU at once; larger blocks compress better, smaller ones wait less.
+const CHUNK: usize = 32 << 10;
+
+/// What the other end said.
+#[derive(Debug)]
+pub enum Peer {
+    /// The VM runs there.
+    Running,
+    /// It did not start and never will.
+    Discarded(String),
+    /// Packets that waited there.
+    Packets(Vec<Vec<u8>>),
+    /// No more packets.
+    PacketsEnd,
+    /// The connection is gone.
+    Lost(String),
+}
+
+/// Bytes so far.
+#[derive(Debug, Default)]
+pub struct Counters {
+    /// From QEMU.
+    pub sent: AtomicU64,
+    /// To the WAN for them.
+    pub wire: AtomicU64,
+}
+
+/// The moving parts, as the driver sees them.
+pub struct Pump {
+    /// Frames of the driver's own, in order with QEMU's bytes.
+    pub frames: mpsc::Sender<Frame>,
+    /// What the other end says.
+    pub peer: mpsc::Receiver<Peer>,
+    /// Bytes so far.
+    pub counters: Arc<Counters>,
+    return_path: Arc<Mutex<ReturnPath>>,
+    to_qemu: Arc<tokio::sync::Mutex<OwnedWriteHalf>>,
+    tcp: OwnedFd,
+    tasks: Vec<tokio::task::JoinHandle<()>>,
+}
+
+impl Pump {
+    /// Dials the target and begins to move bytes of `qemu`, our end of its socket pair. Without
+    /// `hold` the return path passes untouched.
+    pub async fn start(
+        qemu: UnixStream,
+        relay: SocketAddr,
+        target: &str,
+        tls: Arc<rustls::ClientConfig>,
+        opening: Opening,
+        hold: bool,
+    ) -> Result<Self, AgentError> {
+        let unreachable = |why: String| {
+            AgentError::plain(format!("the relay of '{target}' at {relay} cannot be reached: {why}"))
+        };
+        let dial = tokio::time::timeout(Duration::from_secs(10), TcpStream::connect(relay));
+        let tcp = dial
+            .await
+            .map_err(|_| unreachable("no answer within 10 s".into()))?
+            .map_err(|error| unreachable(error.to_string()))?;
+        socket::prepare(&tcp)?;
+        let tcp_fd = std::os::fd::AsFd::as_fd(&tcp).try_clone_to_owned()?;
+        let name = ServerName::try_from(target.to_owned())
+            .map_err(|_| AgentError::plain(format!("'{target}' is no name for a certificate")))?;
+        let mut stream = TlsConnector::from(tls)
+            .connect(name, tcp)
+            .await
+            .map_err(|error| unreachable(error.to_string()))?;
+        Frame::Open(opening).write(&mut stream).await?;
+        let (from_qemu, to_qemu) = qemu.into_split();
+        let (wire_in, wire_out) = tokio::io::split(stream);
+        let mut return_path = ReturnPath::default();
+        if !hold {
+            return_path.release();
+        }
+        let (return_path, to_qemu) =
+            (Arc::new(Mutex::new(return_path)), Arc::new(tokio::sync::Mutex::new(to_qemu)));
+        let counters = Arc::new(Counters::default());
+        let (frames, frames_in) = mpsc::channel(64);
+        let (peer_out, peer) = mpsc::channel(1024);
+        let tasks = vec![
+            tokio::spawn(outwards(from_qemu, wire_out, frames_in, counters.clone(), peer_out.clone())),
+            tokio::spawn(inwards(wire_in, return_path.clone(), to_qemu.clone(), peer_out)),
+        ];
+        Ok(Self { frames, peer, counters, return_path, to_qemu, tcp: tcp_fd, tasks })
+    }
+
+    /// Limits the connection's rate, bytes a second, or lifts the limit.
+    pub fn pace(&self, rate: Option<u64>) {
+        if let Err(error) = socket::pace(&self.tcp, rate) {
+            tracing::warn!(%error, "the relay's rate could not be set");
+        }
+    }
+
+    /// Hands QEMU the acknowledgement. False when the target has not given it yet.
+    pub async fn release(&self) -> bool {
+        let Some(bytes) = self.return_path.lock().ok().map(|mut path| path.release()) else {
+            return false;
+        };
+        !bytes.is_empty() && self.to_qemu.lock().await.write_all(&bytes).await.is_ok()
+    }
+
+    /// True when the acknowledgement is here.
+    pub fn holds(&self) -> bool {
+        self.return_path.lock().is_ok_and(|path| path.is_held())
+    }
+}
+
+impl Drop for Pump {
+    fn drop(&mut self) {
+        for task in &self.tasks {
+            task.abort();
+        }
+    }
+}
+
+async fn outwards(
+    mut qemu: OwnedReadHalf,
+    mut wire: tokio::io::WriteHalf<TlsStream<TcpStream>>,
+    mut frames: mpsc::Receiver<Frame>,
+    counters: Arc<Counters>,
+    peer: mpsc::Sender<Peer>,
+) {
+    let result: std::io::Result<()> = async {
+        let mut compressor = Compressor::new()?;
+        let mut buffer = vec![0; CHUNK];
+        let mut qemu_open = true;
+        loop {
+            tokio::select! {
+                biased;
+                frame = frames.recv() => match frame {
+                    Some(frame) => {
+                        frame.write(&mut wire).await?;
+                    }
+                    None => return Ok(()),
+                },
+                read = qemu.read(&mut buffer), if qemu_open => {
+                    let read = read?;
+                    if read == 0 {
+                        qemu_open = false;
+                        continue;
+                    }
+                    let data = Frame::Data(compressor.compress(&buffer[..read])?);
+                    counters.sent.fetch_add(read as u64, Ordering::Relaxed);
+                    let written = data.write(&mut wire).await?;
+                    counters.wire.fetch_add(written as u64, Ordering::Relaxed);
+                }
+            }
+        }
+    }
+    .await;
+    if let Err(error) = result {
+        let _ = peer.send(Peer::Lost(error.to_string())).await;
+    }
+}
+
+async fn inwards(
+    mut wire: tokio::io::ReadHalf<TlsStream<TcpStream>>,
+    return_path: Arc<Mutex<ReturnPath>>,
+    to_qemu: Arc<tokio::sync::Mutex<OwnedWriteHalf>>,
+    peer: mpsc::Sender<Peer>,
+) {
+    loop {
+        let news = match Frame::read(&mut wire).await {
+            Ok(Frame::Return(bytes)) => {
+                let passed = return_path.lock().ok().map(|mut path| path.feed(&bytes));
+                match passed {
+                    Some(Ok(bytes)) => {
+                        if !bytes.is_empty() && to_qemu.lock().await.write_all(&bytes).await.is_err() {
+                            Peer::Lost("QEMU closed its side".into())
+                        } else {
+                            continue;
+                        }
+                    }
+                    Some(Err(error)) => Peer::Lost(error.to_string()),
+                    None => Peer::Lost("the return path is lost".into()),
+                }
+            }
+            Ok(Frame::Running) => Peer::Running,
+            Ok(Frame::Discarded(why)) => Peer::Discarded(why),
+            Ok(Frame::Packets(packets)) => Peer::Packets(packets),
+            Ok(Frame::PacketsEnd) => Peer::PacketsEnd,
+            Ok(other) => Peer::Lost(format!("unexpected frame {other:?}").chars().take(80).collect()),
+            Err(error) => Peer::Lost(error.to_string()),
+        };
+        let end = matches!(news, Peer::Lost(_));
+        if peer.send(news).await.is_err() || end {
+            return;
+        }
+    }
+}

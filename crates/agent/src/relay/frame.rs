@@ -1,0 +1,187 @@
+//! Frames of the relay: type, length (32 bit big endian), payload.
+
+use model::{ClusterName, MigrationId, VmName};
+use serde::{Deserialize, Serialize};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+
+/// Largest payload, bytes.
+const MAX: usize = 4 << 20;
+
+/// First frame: what this connection is for.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Opening {
+    /// The migration.
+    pub migration: MigrationId,
+    /// The cluster.
+    pub cluster: ClusterName,
+    /// The VM.
+    pub vm: VmName,
+}
+
+/// One frame.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Frame {
+    /// Source to target: what this connection is for.
+    Open(Opening),
+    /// Source to target: QEMU's stream, compressed.
+    Data(Vec<u8>),
+    /// Source to target: the vCPUs have stopped and stay stopped unless the target says that it
+    /// did not start; the target may run the VM when it has loaded all of it.
+    Stopped,
+    /// Packets in order. Source to target: read from the source's queue after the stop. Target to
+    /// source: what waited at the target, for an abort.
+    Packets(Vec<Vec<u8>>),
+    /// Target to source: QEMU's return path.
+    Return(Vec<u8>),
+    /// Target to source: the VM runs here.
+    Running,
+    /// Target to source: the VM did not start and never will; why.
+    Discarded(String),
+    /// Target to source: no more packets will come.
+    PacketsEnd,
+}
+
+/// Bytes that are no frame.
+#[derive(Debug, thiserror::Error)]
+pub enum FrameError {
+    /// The connection ended or failed.
+    #[error("the relay's connection ended: {0}")]
+    Io(#[from] std::io::Error),
+    /// Unknown type.
+    #[error("the peer's relay sent a frame of unknown type {0}; both agents must have the same version")]
+    Unknown(u8),
+    /// Too long or not to be understood.
+    #[error("the peer's relay sent a broken frame of type {0}")]
+    Broken(u8),
+}
+
+impl Frame {
+    fn kind(&self) -> u8 {
+        match self {
+            Self::Open(_) => 1,
+            Self::Data(_) => 2,
+            Self::Stopped => 3,
+            Self::Packets(_) => 4,
+            Self::Return(_) => 16,
+            Self::Running => 17,
+            Self::Discarded(_) => 18,
+            Self::PacketsEnd => 19,
+        }
+    }
+
+    /// The frame's bytes.
+    pub fn encode(&self) -> Vec<u8> {
+        let payload = match self {
+            Self::Open(opening) => serde_json::to_vec(opening).unwrap_or_default(),
+            Self::Data(bytes) | Self::Return(bytes) => return header(self.kind(), bytes),
+            Self::Packets(packets) => packets
+                .iter()
+                .flat_map(|packet| {
+                    let length = (packet.len() as u32).to_be_bytes();
+                    length.into_iter().chain(packet.iter().copied())
+                })
+                .collect(),
+            Self::Discarded(why) => why.clone().into_bytes(),
+            Self::Stopped | Self::Running | Self::PacketsEnd => Vec::new(),
+        };
+        header(self.kind(), &payload)
+    }
+
+    /// Understands a frame's payload.
+    ///
+    /// # Errors
+    /// Unknown or broken frames.
+    pub fn decode(kind: u8, payload: Vec<u8>) -> Result<Self, FrameError> {
+        Ok(match kind {
+            1 => Self::Open(serde_json::from_slice(&payload).map_err(|_| FrameError::Broken(kind))?),
+            2 => Self::Data(payload),
+            3 => Self::Stopped,
+            4 => Self::Packets(packets(&payload).ok_or(FrameError::Broken(kind))?),
+            16 => Self::Return(payload),
+            17 => Self::Running,
+            18 => Self::Discarded(String::from_utf8_lossy(&payload).into_owned()),
+            19 => Self::PacketsEnd,
+            _ => return Err(FrameError::Unknown(kind)),
+        })
+    }
+
+    /// Reads one frame.
+    ///
+    /// # Errors
+    /// When the connection ends or the frame is not one.
+    pub async fn read(from: &mut (impl AsyncRead + Unpin)) -> Result<Self, FrameError> {
+        let mut head = [0u8; 5];
+        from.read_exact(&mut head).await?;
+        let [kind, length @ ..] = head;
+        let length = u32::from_be_bytes(length) as usize;
+        if length > MAX {
+            return Err(FrameError::Broken(kind));
+        }
+        let mut payload = vec![0; length];
+        from.read_exact(&mut payload).await?;
+        Self::decode(kind, payload)
+    }
+
+    /// Writes one frame and flushes.
+    ///
+    /// # Errors
+    /// When the connection fails.
+    pub async fn write(&self, to: &mut (impl AsyncWrite + Unpin)) -> std::io::Result<usize> {
+        let bytes = self.encode();
+        to.write_all(&bytes).await?;
+        to.flush().await?;
+        Ok(bytes.len())
+    }
+}
+
+fn header(kind: u8, payload: &[u8]) -> Vec<u8> {
+    let mut bytes = Vec::with_capacity(5 + payload.len());
+    bytes.push(kind);
+    bytes.extend((payload.len() as u32).to_be_bytes());
+    bytes.extend_from_slice(payload);
+    bytes
+}
+
+fn packets(mut bytes: &[u8]) -> Option<Vec<Vec<u8>>> {
+    let mut packets = Vec::new();
+    while !bytes.is_empty() {
+        let (length, rest) = bytes.split_first_chunk::<4>()?;
+        let (packet, rest) = rest.split_at_checked(u32::from_be_bytes(*length) as usize)?;
+        packets.push(packet.to_vec());
+        bytes = rest;
+    }
+    Some(packets)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn frames() -> impl Strategy<Value = Frame> {
+        let bytes = prop::collection::vec(any::<u8>(), 0..200);
+        prop_oneof![
+            bytes.clone().prop_map(Frame::Data),
+            bytes.clone().prop_map(Frame::Return),
+            prop::collection::vec(bytes, 0..5).prop_map(Frame::Packets),
+            ".*".prop_map(Frame::Discarded),
+            Just(Frame::Stopped),
+            Just(Frame::Running),
+            Just(Frame::PacketsEnd),
+        ]
+    }
+
+    proptest! {
+        #[test]
+        fn a_frame_survives_the_wire(frame in frames()) {
+            let bytes = frame.encode();
+            let back = Frame::decode(bytes[0], bytes[5..].to_vec()).unwrap();
+            prop_assert_eq!(back, frame);
+        }
+
+        #[test]
+        fn any_payload_is_a_frame_or_an_error(kind: u8, payload in prop::collection::vec(any::<u8>(), 0..300)) {
+            let _ = Frame::decode(kind, payload);
+        }
+    }
+}

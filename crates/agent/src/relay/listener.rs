@@ -1,0 +1,104 @@
+//! The target's end: one listener a host. A connection is handed to the VM that expects it, if the
+//! peer's certificate carries the name of the host that was announced as its source.
+
+use super::{Frame, Opening, socket};
+use identity::{Credentials, tls};
+use model::HostName;
+use std::collections::HashMap;
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::oneshot;
+use tokio_rustls::TlsAcceptor;
+use tokio_rustls::server::TlsStream;
+
+/// A peer has this long for TLS and its first frame.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+struct Expected {
+    source: HostName,
+    hand_over: oneshot::Sender<TlsStream<TcpStream>>,
+}
+
+/// Connections that are expected.
+#[derive(Clone, Default)]
+pub struct Expectations(Arc<Mutex<HashMap<(String, String, String), Expected>>>);
+
+fn key(opening: &Opening) -> (String, String, String) {
+    (opening.migration.to_string(), opening.cluster.to_string(), opening.vm.to_string())
+}
+
+impl Expectations {
+    /// Expects one connection from `source`.
+    pub fn expect(&self, opening: &Opening, source: HostName) -> oneshot::Receiver<TlsStream<TcpStream>> {
+        let (hand_over, arrives) = oneshot::channel();
+        if let Ok(mut all) = self.0.lock() {
+            all.insert(key(opening), Expected { source, hand_over });
+        }
+        arrives
+    }
+
+    /// No longer expects it.
+    pub fn forget(&self, opening: &Opening) {
+        if let Ok(mut all) = self.0.lock() {
+            all.remove(&key(opening));
+        }
+    }
+
+    fn take(&self, opening: &Opening) -> Option<Expected> {
+        self.0.lock().ok()?.remove(&key(opening))
+    }
+}
+
+/// Accepts until the task is dropped.
+///
+/// # Errors
+/// When the address cannot be bound or the credentials are not valid.
+pub async fn listen(
+    address: SocketAddr,
+    own: &Credentials,
+    expectations: Expectations,
+) -> Result<(), crate::AgentError> {
+    let listener = TcpListener::bind(address).await?;
+    let acceptor = TlsAcceptor::from(tls::server(own, false)?);
+    tokio::spawn(async move {
+        loop {
+            match listener.accept().await {
+                Ok((stream, from)) => {
+                    let (acceptor, expectations) = (acceptor.clone(), expectations.clone());
+                    tokio::spawn(async move {
+                        let done = tokio::time::timeout(PATIENCE, admit(acceptor, stream, expectations));
+                        if !matches!(done.await, Ok(Ok(()))) {
+                            tracing::warn!(%from, "a relay connection was not admitted");
+                        }
+                    });
+                }
+                Err(error) => {
+                    tracing::warn!(%error, "the relay's listener could not accept");
+                    tokio::time::sleep(Duration::from_millis(100)).await;
+                }
+            }
+        }
+    });
+    Ok(())
+}
+
+async fn admit(
+    acceptor: TlsAcceptor,
+    stream: TcpStream,
+    expectations: Expectations,
+) -> Result<(), crate::AgentError> {
+    socket::prepare(&stream)?;
+    let mut stream = acceptor.accept(stream).await?;
+    let first = Frame::read(&mut stream).await.map_err(|e| crate::AgentError::plain(e.to_string()))?;
+    let Frame::Open(opening) = first else {
+        return Err(crate::AgentError::plain("the first frame of a relay connection opens it"));
+    };
+    let expected = expectations
+        .take(&opening)
+        .ok_or_else(|| crate::AgentError::plain(format!("'{}' is not expected here", opening.vm)))?;
+    tls::require_name(stream.get_ref().1.peer_certificates(), expected.source.as_str())?;
+    let _ = expected.hand_over.send(stream);
+    Ok(())
+}

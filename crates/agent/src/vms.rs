@@ -1,0 +1,335 @@
+//! QEMU processes: start, adopt after a restart of the agent, end.
+//!
+//! A VM outlives its agent. What the agent must know of it lies in one folder a VM: the member's
+//! description, the process id with its start time, and the QMP socket.
+
+use crate::AgentError;
+use model::news::VmHere;
+use model::vm::{Accel, VmState};
+use model::{ClusterName, Member, MemberKind, Net, VmName};
+use nix::fcntl::{FcntlArg, FdFlag, fcntl};
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+use qmp::{Qmp, RunState};
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+/// Cluster and member.
+pub type Key = (ClusterName, VmName);
+
+/// What is kept of a VM on disk.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Record {
+    /// Its network.
+    pub net: Net,
+    /// The member.
+    pub member: Member,
+    /// Its port's interface.
+    pub ifname: String,
+    /// Process id.
+    pub pid: i32,
+    /// Start time of the process (proc(5), stat field 22), so that a recycled id is never taken for it.
+    pub started: u64,
+}
+
+/// A VM whose process lives here.
+pub struct Vm {
+    /// What is kept of it.
+    pub record: Record,
+    /// Its machine protocol.
+    pub qmp: Qmp,
+    /// A second descriptor of its tap, while the agent that started it lives.
+    pub tap: Option<OwnedFd>,
+    folder: PathBuf,
+}
+
+/// How a VM is started.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Start {
+    /// Boot it.
+    Boot,
+    /// Wait for a migration, and stay paused when it has arrived.
+    Incoming,
+}
+
+/// The VMs of this host.
+pub struct Vms {
+    folder: PathBuf,
+    qemu: PathBuf,
+    accel: &'static str,
+    all: Mutex<BTreeMap<Key, Arc<Vm>>>,
+    spawning: Mutex<()>,
+}
+
+impl Vms {
+    /// Opens the folder and adopts the VMs that still live.
+    ///
+    /// # Errors
+    /// When the folder cannot be made.
+    pub async fn open(folder: PathBuf, qemu: PathBuf) -> Result<Self, AgentError> {
+        std::fs::create_dir_all(&folder)?;
+        let vms = Self {
+            folder,
+            qemu,
+            accel: if kvm_works() { "kvm" } else { "tcg" },
+            all: Mutex::default(),
+            spawning: Mutex::default(),
+        };
+        for entry in std::fs::read_dir(&vms.folder)?.flatten() {
+            match adopt(&entry.path()).await {
+                Ok(Some(vm)) => {
+                    tracing::info!(vm = %vm.record.member.name, pid = vm.record.pid, "adopted");
+                    vms.insert(vm);
+                }
+                Ok(None) => {
+                    let _ = std::fs::remove_dir_all(entry.path());
+                }
+                Err(error) => tracing::warn!(%error, folder = %entry.path().display(), "not adopted"),
+            }
+        }
+        Ok(vms)
+    }
+
+    /// `kvm` or `tcg`.
+    pub fn accel(&self) -> &'static str {
+        self.accel
+    }
+
+    /// The QEMU program.
+    pub fn qemu(&self) -> &Path {
+        &self.qemu
+    }
+
+    /// One VM.
+    pub fn get(&self, key: &Key) -> Option<Arc<Vm>> {
+        self.all.lock().ok()?.get(key).cloned()
+    }
+
+    /// Every VM.
+    pub fn all(&self) -> Vec<Arc<Vm>> {
+        self.all.lock().map(|all| all.values().cloned().collect()).unwrap_or_default()
+    }
+
+    /// What every VM does.
+    pub async fn here(&self) -> Vec<VmHere> {
+        let mut here = Vec::new();
+        for vm in self.all() {
+            here.push(VmHere {
+                cluster: vm.record.net.cluster.clone(),
+                vm: vm.record.member.name.clone(),
+                state: vm.state().await,
+            });
+        }
+        here
+    }
+
+    fn insert(&self, vm: Vm) -> Arc<Vm> {
+        let vm = Arc::new(vm);
+        if let Ok(mut all) = self.all.lock() {
+            all.insert(vm.key(), vm.clone());
+        }
+        vm
+    }
+
+    /// Starts a VM on its port.
+    ///
+    /// # Errors
+    /// When it is here already, is no VM, or QEMU does not start; the sentence holds QEMU's words.
+    pub async fn start(
+        &self,
+        net: &Net,
+        member: &Member,
+        ifname: &str,
+        tap: OwnedFd,
+        how: Start,
+    ) -> Result<Arc<Vm>, AgentError> {
+        let MemberKind::Vm { spec } = &member.kind else {
+            return Err(AgentError::plain(format!("'{}' is a host, not a VM", member.name)));
+        };
+        let key = (net.cluster.clone(), member.name.clone());
+        if self.get(&key).is_some() {
+            return Err(AgentError::plain(format!("'{}' already has a process on this host", member.name)));
+        }
+        for file in [&spec.kernel, &spec.initrd] {
+            if !file.exists() {
+                return Err(AgentError::plain(format!(
+                    "'{}' needs {}, which is not on this host; put it there",
+                    member.name,
+                    file.display()
+                )));
+            }
+        }
+        let accel = match spec.accel {
+            Accel::Auto => self.accel,
+            Accel::Kvm => "kvm",
+            Accel::Tcg => "tcg",
+        };
+        let folder = self.folder.join(format!("{}.{}", key.0, key.1));
+        let _ = std::fs::remove_dir_all(&folder);
+        std::fs::create_dir_all(&folder)?;
+        let mut command = Command::new(&self.qemu);
+        let machine_accel = if accel == "tcg" { "tcg,thread=multi" } else { "kvm" };
+        command
+            .args(["-name", &format!("{}.{}", key.0, key.1)])
+            .args(["-accel", machine_accel])
+            .args(["-M", &spec.machine, "-cpu", &spec.cpu])
+            .args(["-m", &spec.memory_mib.to_string(), "-smp", &spec.vcpus.to_string()])
+            .args(["-display", "none", "-nodefaults", "-no-user-config", "-no-reboot"])
+            .args(["-serial", &format!("file:{}", folder.join("serial.log").display())])
+            .args(["-qmp", &format!("unix:{},server=on,wait=off", folder.join("qmp").display())])
+            .args(["-netdev", &format!("tap,id=n0,fd={}", tap.as_raw_fd())])
+            .args(["-device", &format!("virtio-net-pci,romfile=,netdev=n0,mac={}", member.mac)])
+            .arg("-kernel")
+            .arg(&spec.kernel)
+            .arg("-initrd")
+            .arg(&spec.initrd)
+            .args(["-append", &spec.cmdline]);
+        if how == Start::Incoming {
+            command.args(["-incoming", "defer", "-S"]);
+        }
+        let log = folder.join("qemu.log");
+        command
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(std::fs::File::create(&log)?)
+            .process_group(0);
+        let mut child = {
+            // The tap's descriptor may be inherited by this one child only: another QEMU that had it
+            // too would keep the port busy.
+            let _one_at_a_time = self.spawning.lock();
+            fcntl(&tap, FcntlArg::F_SETFD(FdFlag::empty())).map_err(std::io::Error::from)?;
+            let child = command.spawn();
+            fcntl(&tap, FcntlArg::F_SETFD(FdFlag::FD_CLOEXEC)).map_err(std::io::Error::from)?;
+            child.map_err(|error| {
+                AgentError::plain(format!(
+                    "{} does not start: {error}; install QEMU or set `qemu` in the agent's configuration",
+                    self.qemu.display()
+                ))
+            })?
+        };
+        let pid = child.id() as i32;
+        std::thread::spawn(move || {
+            let _ = child.wait();
+        });
+        let record = Record {
+            net: net.clone(),
+            member: member.clone(),
+            ifname: ifname.to_owned(),
+            pid,
+            started: start_time(pid).unwrap_or_default(),
+        };
+        std::fs::write(
+            folder.join("vm.json"),
+            serde_json::to_vec(&record).map_err(std::io::Error::from)?,
+        )?;
+        match Qmp::connect(folder.join("qmp")).await {
+            Ok(qmp) => Ok(self.insert(Vm { record, qmp, tap: Some(tap), folder })),
+            Err(error) => {
+                end_process(&record);
+                let words = std::fs::read_to_string(&log).unwrap_or_default();
+                let _ = std::fs::remove_dir_all(&folder);
+                Err(AgentError::plain(format!(
+                    "QEMU for '{}' did not come up ({error}): {}",
+                    member.name,
+                    words.lines().last().unwrap_or("it said nothing")
+                )))
+            }
+        }
+    }
+
+    /// Ends a VM's process and forgets it. Ending one that is gone is fine.
+    pub async fn end(&self, key: &Key) {
+        let vm = self.all.lock().ok().and_then(|mut all| all.remove(key));
+        let Some(vm) = vm else { return };
+        let _ = tokio::time::timeout(Duration::from_secs(2), vm.qmp.quit()).await;
+        for _ in 0..100 {
+            if !alive(&vm.record) {
+                break;
+            }
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        end_process(&vm.record);
+        let _ = std::fs::remove_dir_all(&vm.folder);
+    }
+}
+
+impl Vm {
+    /// Cluster and member.
+    pub fn key(&self) -> Key {
+        (self.record.net.cluster.clone(), self.record.member.name.clone())
+    }
+
+    /// Socket path below the VM's folder.
+    pub fn path(&self, name: &str) -> PathBuf {
+        self.folder.join(name)
+    }
+
+    /// What QEMU last said on its standard error.
+    pub fn last_words(&self) -> String {
+        let words = std::fs::read_to_string(self.folder.join("qemu.log")).unwrap_or_default();
+        words.lines().last().unwrap_or("it said nothing").to_owned()
+    }
+
+    /// True while the process lives.
+    pub fn alive(&self) -> bool {
+        alive(&self.record)
+    }
+
+    /// What it does.
+    pub async fn state(&self) -> VmState {
+        if !self.alive() {
+            return VmState::Gone;
+        }
+        match self.qmp.query_status().await {
+            Ok(status) if status.running => VmState::Running,
+            Ok(status) if status.status == RunState::InMigrate => VmState::Incoming,
+            Ok(_) => VmState::Paused,
+            Err(_) => VmState::Gone,
+        }
+    }
+}
+
+async fn adopt(folder: &Path) -> Result<Option<Vm>, AgentError> {
+    let Ok(bytes) = std::fs::read(folder.join("vm.json")) else { return Ok(None) };
+    let record: Record = serde_json::from_slice(&bytes).map_err(std::io::Error::from)?;
+    if !alive(&record) {
+        return Ok(None);
+    }
+    let qmp = Qmp::connect(folder.join("qmp")).await?;
+    Ok(Some(Vm { record, qmp, tap: None, folder: folder.to_owned() }))
+}
+
+fn start_time(pid: i32) -> Option<u64> {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    // The command name may hold spaces and parentheses; the fields begin after its last ')'.
+    let (_, fields) = stat.rsplit_once(')')?;
+    let mut fields = fields.split_whitespace();
+    let state = fields.next()?;
+    (state != "Z").then(|| fields.nth(18)?.parse().ok()).flatten()
+}
+
+fn alive(record: &Record) -> bool {
+    start_time(record.pid) == Some(record.started)
+}
+
+fn end_process(record: &Record) {
+    if alive(record) {
+        let _ = kill(Pid::from_raw(record.pid), Signal::SIGKILL);
+    }
+}
+
+/// KVM is used only where guests really boot under it: `/dev/kvm` opens, the CPU has the extension,
+/// and the module is not one that cannot run stock guests.
+fn kvm_works() -> bool {
+    let extension = std::fs::read_to_string("/proc/cpuinfo")
+        .is_ok_and(|text| text.split_whitespace().any(|word| word == "vmx" || word == "svm"));
+    extension
+        && !Path::new("/sys/module/kvm_pvm").exists()
+        && std::fs::OpenOptions::new().read(true).write(true).open("/dev/kvm").is_ok()
+}
