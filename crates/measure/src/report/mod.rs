@@ -118,8 +118,8 @@ impl Report {
         Self::from_json(&text)
     }
 
-    /// Writes `path` as JSON and, beside it, the same for people: `report.json` and
-    /// `report.html`.
+    /// Writes `path` as JSON and beside it the page for people, with the ending `.html`:
+    /// `report.json` and `report.html`.
     pub fn save(&self, path: &Path) -> Result<(), ReportError> {
         let write = |path: &Path, text: &str| {
             std::fs::write(path, text).map_err(|source| ReportError::File {
@@ -128,7 +128,8 @@ impl Report {
                 source,
             })
         };
-        write(path, &self.to_json()?)
+        write(path, &self.to_json()?)?;
+        write(&path.with_extension("html"), &crate::html::render(self))
     }
 }
 
