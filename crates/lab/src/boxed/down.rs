@@ -25,18 +25,27 @@ const KILL_LIMIT: Duration = Duration::from_secs(20);
 /// identity (never a recycled pid), and the kernel ends the rest with it. Should the record be
 /// missing, the warden is found by its command line, which names the folder.
 pub fn take_down(folder: &Folder, grace: Duration) -> Result<(), BoxError> {
-    if let FolderState::Alive(warden) = folder.state()? {
-        let rest = processes_of_box(warden.pid);
-        if ask(folder, grace) {
-            let _ = warden.wait_gone(ANSWER_LIMIT);
+    // An `up` that was killed may have left its outer process behind, which makes a warden while
+    // we look: only when two looks find nothing is there nothing.
+    let mut empty = 0;
+    while empty < 2 {
+        empty += 1;
+        if let FolderState::Alive(warden) = folder.state()? {
+            empty = 0;
+            let rest = processes_of_box(warden.pid);
+            if ask(folder, grace) {
+                // Should it not go after all, it is killed below.
+                let _ = warden.wait_gone(ANSWER_LIMIT);
+            }
+            end(warden)?;
+            for process in rest {
+                end(process)?;
+            }
         }
-        end(warden)?;
-        for process in rest {
+        for process in unrecorded(folder.path()) {
+            empty = 0;
             end(process)?;
         }
-    }
-    for process in unrecorded(folder.path()) {
-        end(process)?;
     }
     Ok(())
 }

@@ -32,8 +32,12 @@ const EARLY: Nanos = 50_000;
 /// does not wait at all).
 const QUANTUM: Nanos = 150_000;
 
-/// Under load, arrivals are read at least this often.
-const READ_EVERY: Nanos = 400_000;
+/// While packets are under way, arrivals are read at least this often; more often where packets
+/// stay in the WAN for less than four times this.
+const READ_EVERY: Nanos = 1_000_000;
+
+/// Where they stay for less than four times this, arrivals wake the relay up.
+const READ_OFTEN: Nanos = 200_000;
 
 /// What a relay is started with.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -128,9 +132,9 @@ impl Relay {
             return Ok(());
         }
         let now = monotonic();
-        let busy = !self.paths.is_idle();
-        // Packets stay in the WAN at least this long, so their arrival can be read later.
-        let patient = busy && self.paths.floor() > 2 * READ_EVERY;
+        // Packets stay in the WAN at least for its floor, so their arrival can be read later.
+        let read_every = READ_EVERY.min(self.paths.floor() / 4);
+        let patient = !self.paths.is_idle() && read_every >= READ_OFTEN;
         let mut wake = match (self.paths.next(), self.gateway.next()) {
             (Some(a), Some(b)) => Some(a.min(b)),
             (one, other) => one.or(other),
@@ -139,7 +143,7 @@ impl Relay {
             *at = (*at).max(self.last_turn + QUANTUM);
         }
         if patient {
-            let read_at = self.last_turn + READ_EVERY;
+            let read_at = self.last_turn + read_every;
             wake = Some(wake.map_or(read_at, |at| at.min(read_at)));
         }
         let limit =
