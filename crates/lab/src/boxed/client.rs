@@ -209,6 +209,16 @@ impl BoxHandle {
             .unwrap_or_default()
     }
 
+    /// A process of the box, of which the pid inside is known (from a daemon's own pid file, say), as
+    /// the caller's pid namespace numbers it.
+    pub fn outside_id(&self, inside: i32) -> Option<ProcessId> {
+        let proc_root = std::path::Path::new("/proc");
+        let is_it = |id: &ProcessId| {
+            process::nested_pids(proc_root, id.pid).is_some_and(|p| p.last() == Some(&inside))
+        };
+        self.outside_pids().into_iter().find(is_it)
+    }
+
     /// Ends the box: SIGTERM to everything, and after at most `grace` the rest is killed.
     pub fn shutdown(&self, grace: Duration) -> Result<(), BoxError> {
         let grace_ms = grace.as_millis().try_into().unwrap_or(u64::MAX);

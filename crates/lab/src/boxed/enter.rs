@@ -139,6 +139,10 @@ fn advice() -> &'static str {
 
 /// The outer process; returns its exit code. `args` are those behind the hidden command.
 pub(crate) fn outer_main(args: &[std::ffi::OsString]) -> i32 {
+    // What the caller left open by mistake (a pipe somebody reads to its end, say) must not be kept
+    // open for as long as the lab stands.
+    // SAFETY: only the standard descriptors are in use yet.
+    unsafe { libc::syscall(libc::SYS_close_range, 3, libc::c_uint::MAX, 0) };
     let Some(folder) = args.first() else {
         say("no lab folder given");
         return 2;

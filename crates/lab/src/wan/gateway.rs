@@ -9,6 +9,7 @@ use std::net::IpAddr;
 use crate::net::{Attachment, Mac, Network, Plan};
 
 use super::frames::{self, Seen};
+use super::lacp;
 use super::neighbours::{Due, Neighbours, Place};
 use super::shaping::Nanos;
 use super::stats::{GatewayDrops, PortStats};
@@ -198,6 +199,13 @@ impl Gateway {
                         frame,
                     },
                 };
+            }
+            Seen::Other if network == Network::Data => {
+                // Both links must name one system, and each its own port.
+                match lacp::answer(&frame, gateway_mac, port as u16 + 1) {
+                    Some(reply) => out.push(Outgoing { port, frame: reply }),
+                    None => self.sites[site].drops.not_for_us += 1,
+                }
             }
             Seen::Ip { .. } | Seen::Other => self.sites[site].drops.not_for_us += 1,
             Seen::Malformed => self.sites[site].drops.malformed += 1,

@@ -18,6 +18,7 @@
 mod control;
 mod frames;
 mod gateway;
+mod lacp;
 mod links;
 mod neighbours;
 mod paths;
