@@ -78,6 +78,13 @@ impl Touched {
         self.keys.extend(members.cloned());
     }
 
+    /// Every network of an encapsulation.
+    fn encap(&mut self, view: &HostView, encap: Encap) {
+        for net in view.nets.values().filter(|net| net.encap == encap) {
+            self.net(view, &net.cluster);
+        }
+    }
+
     fn rules(&self, view: &HostView) -> RuleSet {
         let mut all = RuleSet::new();
         for cluster in &self.nets {
@@ -157,19 +164,11 @@ impl Held {
         tunnel: u32,
     ) -> Vec<Change> {
         let mut touched = Touched::endpoint(key);
-        let known = self.view.nets.get(&key.0);
-        if known != Some(net) || self.view.tunnels.get(&net.encap) != Some(&tunnel) {
-            let same = self
-                .view
-                .nets
-                .values()
-                .filter(|other| other.encap == net.encap);
-            for cluster in same
-                .map(|other| other.cluster.clone())
-                .chain([key.0.clone()])
-            {
-                touched.net(&self.view, &cluster);
-            }
+        if self.view.nets.get(&key.0) != Some(net) {
+            touched.net(&self.view, &key.0);
+        }
+        if self.view.tunnels.get(&net.encap) != Some(&tunnel) {
+            touched.encap(&self.view, net.encap);
         }
         self.around(&touched, |held| {
             held.view.nets.insert(net.cluster.clone(), net.clone());
@@ -189,9 +188,7 @@ impl Held {
     /// Forgets an encapsulation's tunnel port.
     pub(crate) fn remove_tunnel(&mut self, encap: Encap) -> Vec<Change> {
         let mut touched = Touched::default();
-        for net in self.view.nets.values().filter(|net| net.encap == encap) {
-            touched.net(&self.view, &net.cluster);
-        }
+        touched.encap(&self.view, encap);
         self.around(&touched, |held| {
             held.view.tunnels.remove(&encap);
         })
