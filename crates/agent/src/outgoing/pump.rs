@@ -22,7 +22,7 @@ const CHUNK: usize = 32 << 10;
 
 /// What the other end said.
 #[derive(Debug)]
-pub enum Peer {
+pub(super) enum Peer {
     /// The VM runs there.
     Running,
     /// It did not start and never will.
@@ -37,21 +37,21 @@ pub enum Peer {
 
 /// Bytes so far.
 #[derive(Debug, Default)]
-pub struct Counters {
+pub(super) struct Counters {
     /// From QEMU.
-    pub sent: AtomicU64,
+    pub(super) sent: AtomicU64,
     /// To the WAN for them.
-    pub wire: AtomicU64,
+    pub(super) wire: AtomicU64,
 }
 
 /// The moving parts, as the driver sees them.
-pub struct Pump {
+pub(super) struct Pump {
     /// Frames of the driver's own, in order with QEMU's bytes.
-    pub frames: mpsc::Sender<Frame>,
+    pub(super) frames: mpsc::Sender<Frame>,
     /// What the other end says.
-    pub peer: mpsc::Receiver<Peer>,
+    pub(super) peer: mpsc::Receiver<Peer>,
     /// Bytes so far.
-    pub counters: Arc<Counters>,
+    pub(super) counters: Arc<Counters>,
     return_path: Arc<Mutex<ReturnPath>>,
     to_qemu: Arc<tokio::sync::Mutex<OwnedWriteHalf>>,
     tcp: OwnedFd,
@@ -61,7 +61,7 @@ pub struct Pump {
 impl Pump {
     /// Dials the target and begins to move bytes of `qemu`, our end of its socket pair. Without
     /// `hold` the return path passes untouched.
-    pub async fn start(
+    pub(super) async fn start(
         qemu: UnixStream,
         relay: SocketAddr,
         target: &str,
@@ -105,14 +105,14 @@ impl Pump {
     }
 
     /// Limits the connection's rate, bytes a second, or lifts the limit.
-    pub fn pace(&self, rate: Option<u64>) {
+    pub(super) fn pace(&self, rate: Option<u64>) {
         if let Err(error) = socket::pace(&self.tcp, rate) {
             tracing::warn!(%error, "the relay's rate could not be set");
         }
     }
 
     /// Hands QEMU the acknowledgement. False when the target has not given it yet.
-    pub async fn release(&self) -> bool {
+    pub(super) async fn release(&self) -> bool {
         let Some(bytes) = self.return_path.lock().ok().map(|mut path| path.release()) else {
             return false;
         };
@@ -120,7 +120,7 @@ impl Pump {
     }
 
     /// True when the acknowledgement is here.
-    pub fn holds(&self) -> bool {
+    pub(super) fn holds(&self) -> bool {
         self.return_path.lock().is_ok_and(|path| path.is_held())
     }
 }
