@@ -405,3 +405,24 @@ fn a_daemon_that_keeps_its_output_open_does_not_hold_its_starter() {
         .unwrap();
     assert_eq!(output.text(), "done\n");
 }
+
+#[test]
+fn a_person_can_enter_a_site_from_outside() {
+    let scratch = Scratch::new();
+    let lab = scratch.up();
+    let program = sh(
+        "north",
+        "id -u; hostname; ip -o -4 addr show mgmt0; ls /sys/class/net",
+    );
+    let output = lab.boxed().nsenter(&program).unwrap().output().unwrap();
+    let text = String::from_utf8_lossy(&output.stdout);
+    assert!(
+        output.status.success(),
+        "{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+    assert!(
+        text.starts_with("0\ntranshume-lab\n") && text.contains("10.20.1.2/24"),
+        "{text}"
+    );
+}

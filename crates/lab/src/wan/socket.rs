@@ -15,8 +15,8 @@ use super::shaping::Nanos;
 /// Frames per system call.
 const BATCH: usize = 64;
 
-/// Frames the ring holds: 0.2 s of 500 Mbit/s in full-sized frames.
-const RING_FRAMES: usize = 8192;
+/// Memory for received frames: 8192 frames of the usual size, 0.2 s of 500 Mbit/s.
+const RING_BYTES: usize = 16 << 20;
 
 /// Frames read before the next turn at sending.
 const READ_AT_ONCE: usize = 256;
@@ -185,6 +185,7 @@ impl AsFd for PacketSocket {
 struct Ring {
     memory: NonNull<u8>,
     slot: usize,
+    slots: usize,
     at: usize,
 }
 
@@ -206,12 +207,12 @@ impl Ring {
             .max(2048);
         let version = libc::tpacket_versions::TPACKET_V2 as libc::c_int;
         set(fd, libc::SOL_PACKET, libc::PACKET_VERSION, &version)?;
-        let size = slot * RING_FRAMES;
+        let (slots, size) = (RING_BYTES / slot, RING_BYTES);
         let request = libc::tpacket_req {
             tp_block_size: BLOCK as u32,
             tp_block_nr: (size / BLOCK) as u32,
             tp_frame_size: slot as u32,
-            tp_frame_nr: RING_FRAMES as u32,
+            tp_frame_nr: slots as u32,
         };
         set(fd, libc::SOL_PACKET, libc::PACKET_RX_RING, &request)?;
         let protection = libc::PROT_READ | libc::PROT_WRITE;
@@ -231,6 +232,7 @@ impl Ring {
             Some(memory) if !failed => Ok(Self {
                 memory,
                 slot,
+                slots,
                 at: 0,
             }),
             _ => Err(io::Error::last_os_error()),
@@ -238,7 +240,7 @@ impl Ring {
     }
 
     fn header(&self) -> *mut libc::tpacket2_hdr {
-        // SAFETY: `at` is less than RING_FRAMES, so this stays within the mapping; slots are
+        // SAFETY: `at` is less than the number of slots, so this stays within the mapping; slots are
         // aligned to their size.
         unsafe { self.memory.as_ptr().add(self.at * self.slot).cast() }
     }
@@ -272,14 +274,14 @@ impl Ring {
     fn release(&mut self) {
         self.status()
             .store(libc::TP_STATUS_KERNEL, Ordering::Release);
-        self.at = (self.at + 1) % RING_FRAMES;
+        self.at = (self.at + 1) % self.slots;
     }
 }
 
 impl Drop for Ring {
     fn drop(&mut self) {
         // SAFETY: the mapping is ours, of this size, and nothing borrows from it any more.
-        unsafe { libc::munmap(self.memory.as_ptr().cast(), self.slot * RING_FRAMES) };
+        unsafe { libc::munmap(self.memory.as_ptr().cast(), RING_BYTES) };
     }
 }
 
