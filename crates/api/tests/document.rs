@@ -128,6 +128,32 @@ async fn what_crosses_the_wire_fits_its_schema() {
     for event in events() {
         fits("Event", json(&event));
     }
+    use model::migration::{FlipOrder, State};
+    let states = [
+        State::Preparing,
+        State::PreCopy,
+        State::Hold,
+        State::Armed,
+        State::Switchover,
+        State::Verify,
+        State::CleanUp,
+        State::Arrived,
+        State::Aborting,
+        State::Aborted,
+        State::Failed,
+    ];
+    states
+        .iter()
+        .for_each(|state| fits("MigrationState", json(state)));
+    let orders = [
+        FlipOrder::BeforeStop,
+        FlipOrder::PreSwitchover,
+        FlipOrder::AfterResume,
+        FlipOrder::Redirect,
+    ];
+    orders
+        .iter()
+        .for_each(|order| fits("FlipOrder", json(order)));
 }
 
 mod erased {

@@ -32,7 +32,10 @@ fn help_teaches_with_examples_at_every_level() {
 #[test]
 fn what_cannot_be_understood_is_wrong_usage() {
     let home = tempfile::tempdir().unwrap();
-    let wrong: [&[&str]; 11] = [
+    let wrong: [&[&str]; 14] = [
+        &["agent", "--host", "north-1"],
+        &["agent", "--config", "/nonexistent.toml"],
+        &["serve", "--listen", "nowhere"],
         &[],
         &["migrte"],
         &["migrate", "shop"],

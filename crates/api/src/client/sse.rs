@@ -7,9 +7,13 @@ use http_body_util::BodyExt;
 use hyper::body::Incoming;
 use model::event::Event;
 use std::collections::VecDeque;
+use std::time::Duration;
 
 /// Longest data of one event, bytes; ours have some hundred.
 const LONGEST: usize = 1 << 20;
+
+/// The server gives a sign of life every ten seconds; after this much silence it is gone.
+const SILENCE: Duration = Duration::from_secs(35);
 
 /// Takes a stream apart as its bytes come, however they are cut.
 #[derive(Debug, Default)]
@@ -70,7 +74,10 @@ impl Reading {
             if let Some(data) = self.parser.ready.pop_front() {
                 return Some(serde_json::from_slice(&data).map_err(|error| self.broken(error)));
             }
-            match self.body.frame().await {
+            let Ok(frame) = tokio::time::timeout(SILENCE, self.body.frame()).await else {
+                return Some(Err(self.broken("nothing came, not even a sign of life")));
+            };
+            match frame {
                 Some(Ok(frame)) => {
                     let Ok(bytes) = frame.into_data() else {
                         continue;

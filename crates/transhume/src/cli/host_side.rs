@@ -36,9 +36,9 @@ pub(crate) struct AgentArgs {
     /// Configuration, TOML
     #[arg(long, value_name = "FILE")]
     pub(crate) config: Option<PathBuf>,
-    /// The controller
+    /// The controller's port for agents
     #[arg(long, value_name = "ADDRESS:PORT")]
-    pub(crate) controller: Option<String>,
+    pub(crate) controller: Option<SocketAddr>,
     /// This host's name
     #[arg(long)]
     pub(crate) host: Option<HostName>,
@@ -48,9 +48,9 @@ pub(crate) struct AgentArgs {
     /// Folder for keys and sockets
     #[arg(long, value_name = "FOLDER")]
     pub(crate) state: Option<PathBuf>,
-    /// File with the join token, for the first time
+    /// File with the join token; read only until the host has joined
     #[arg(long, value_name = "FILE")]
-    pub(crate) join_token_file: Option<PathBuf>,
+    pub(crate) token_file: Option<PathBuf>,
 }
 
 #[derive(Debug, Subcommand)]

@@ -2,7 +2,6 @@
 
 use clap::{Args, Subcommand};
 use model::SiteName;
-use std::ffi::OsString;
 use std::path::PathBuf;
 
 #[derive(Debug, Args)]
@@ -43,13 +42,6 @@ pub(crate) enum LabCommand {
     },
     /// Run a command in a site
     Exec(ExecArgs),
-    /// One site's processes, as the lab starts them
-    #[command(hide = true)]
-    Inside {
-        /// What the lab passes
-        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
-        arguments: Vec<OsString>,
-    },
 }
 
 #[derive(Debug, Args)]
@@ -116,5 +108,5 @@ pub(crate) struct ExecArgs {
     pub(crate) site: SiteName,
     /// The command and its arguments
     #[arg(required = true, last = true)]
-    pub(crate) command: Vec<OsString>,
+    pub(crate) command: Vec<String>,
 }

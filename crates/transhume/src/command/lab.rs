@@ -1,27 +1,156 @@
 //! `lab`: hand over to the crate that makes labs.
 
-use crate::cli::{Format, LabArgs, LabCommand};
+use crate::cli::{BenchArgs, DemoArgs, ExecArgs, Format, LabArgs, LabCommand, UpArgs};
 use crate::failure::{Exit, Failure};
+use crate::output;
+use lab::boxed::{BoxError, End, Program};
+use lab::folder::FolderError;
+use lab::testbed::{LabError, Testbed, WasThere};
+use model::SiteName;
+use std::os::fd::AsFd;
+use std::path::Path;
 
-pub(super) fn run(args: LabArgs, _format: Format) -> Result<(), Failure> {
-    let folder = lab::folder::Folder::locate(args.folder.as_deref())
-        .map_err(|error| Failure::of(Exit::Usage, &error))?;
+pub(super) fn run(args: LabArgs, format: Format) -> Result<(), Failure> {
+    let folder = args.folder.as_deref();
     match args.command {
-        // WIRE: lab::cli::{up, down, status, demo, bench, exec}
-        LabCommand::Up(_)
-        | LabCommand::Down
-        | LabCommand::Status
-        | LabCommand::Demo(_)
-        | LabCommand::Bench(_)
-        | LabCommand::Shell { .. }
-        | LabCommand::Exec(_)
-        | LabCommand::Inside { .. } => Err(Failure::new(
-            Exit::NotFound,
-            format!(
-                "this build makes no lab (it would be in {})",
-                folder.path().display()
-            ),
-            "Use a complete build.",
-        )),
+        LabCommand::Up(args) => up(folder, args),
+        LabCommand::Down => down(folder, format),
+        LabCommand::Status => status(folder, format),
+        LabCommand::Demo(args) => demo(folder, args),
+        LabCommand::Bench(args) => bench(folder, args),
+        LabCommand::Shell { site } => shell(folder, &site),
+        LabCommand::Exec(args) => exec(folder, args),
     }
+}
+
+// WIRE: lab::cli::up
+fn up(_folder: Option<&Path>, _args: UpArgs) -> Result<(), Failure> {
+    Err(not_built())
+}
+
+// WIRE: lab::cli::demo
+fn demo(_folder: Option<&Path>, _args: DemoArgs) -> Result<(), Failure> {
+    Err(not_built())
+}
+
+// WIRE: lab::cli::bench
+fn bench(_folder: Option<&Path>, _args: BenchArgs) -> Result<(), Failure> {
+    Err(not_built())
+}
+
+fn not_built() -> Failure {
+    Failure::new(
+        Exit::Failed,
+        "this build brings no lab up",
+        "Use a complete build.",
+    )
+}
+
+fn down(folder: Option<&Path>, format: Format) -> Result<(), Failure> {
+    let was_there = lab::testbed::down(folder).map_err(of)?;
+    let sentence = match was_there {
+        WasThere::Yes => "The lab is gone.",
+        WasThere::No => "There is no lab.",
+    };
+    match format {
+        Format::Json => {
+            output::json(&serde_json::json!({ "was_there": was_there == WasThere::Yes }))
+        }
+        Format::Table => output::line(sentence),
+    }
+}
+
+fn status(folder: Option<&Path>, format: Format) -> Result<(), Failure> {
+    let testbed = Testbed::open(folder).map_err(of)?;
+    let status = testbed.boxed().status().map_err(|error| of(error.into()))?;
+    if format == Format::Json {
+        return output::json(&serde_json::json!({
+            "folder": testbed.folder().path(), "plan": testbed.plan(), "inside": status,
+        }));
+    }
+    let rows = status.processes.iter().map(|process| {
+        vec![
+            process.name.clone(),
+            process.netns.clone().unwrap_or_else(|| "-".to_owned()),
+            match &process.end {
+                None => "runs".to_owned(),
+                Some(end) => format!("ended, {end}"),
+            },
+            process
+                .outside
+                .map_or_else(|| "-".to_owned(), |id| id.pid.to_string()),
+        ]
+    });
+    let folder = testbed.folder().path().display();
+    let table = output::table(&["PROCESS", "NAMESPACE", "STATE", "PID"], rows);
+    output::text(&format!("A lab stands in {folder}.\n\n{table}"))
+}
+
+fn shell(folder: Option<&Path>, site: &SiteName) -> Result<(), Failure> {
+    let testbed = Testbed::open(folder).map_err(of)?;
+    let shell = std::env::var("SHELL").unwrap_or_else(|_| "/bin/sh".to_owned());
+    let program = program(&testbed, site, [shell])?;
+    let mut command = testbed
+        .boxed()
+        .nsenter(&program)
+        .map_err(|error| of(error.into()))?;
+    let status = command.status().map_err(|error| {
+        let what = format!("cannot run nsenter: {error}");
+        Failure::new(
+            Exit::Unavailable,
+            what,
+            "Install it with `sudo apt-get install util-linux`.",
+        )
+    })?;
+    std::process::exit(status.code().unwrap_or(1))
+}
+
+fn exec(folder: Option<&Path>, args: ExecArgs) -> Result<(), Failure> {
+    let testbed = Testbed::open(folder).map_err(of)?;
+    let program = program(&testbed, &args.site, args.command)?;
+    let (stdin, stdout, stderr) = (std::io::stdin(), std::io::stdout(), std::io::stderr());
+    let stdio = [stdin.as_fd(), stdout.as_fd(), stderr.as_fd()];
+    let end = testbed.boxed().exec_with_stdio(&program, stdio);
+    // The command's own end is ours.
+    std::process::exit(match end.map_err(|error| of(error.into()))? {
+        End::Code(code) => code,
+        End::Signal(signal) => 128 + signal,
+    })
+}
+
+/// A program at a site; the site must be one of the lab's namespaces.
+fn program(
+    testbed: &Testbed,
+    site: &SiteName,
+    argv: impl IntoIterator<Item = String>,
+) -> Result<Program, Failure> {
+    let known: Vec<&str> = testbed.plan().namespaces().collect();
+    if known.contains(&site.as_str()) {
+        return Ok(Program::new(site.as_str(), argv));
+    }
+    let what = format!("the lab has no site '{site}'");
+    Err(Failure::new(
+        Exit::NotFound,
+        what,
+        format!("There are {}.", known.join(", ")),
+    ))
+}
+
+/// Exit codes of what can go wrong with a lab; the errors themselves say the way out.
+fn of(error: LabError) -> Failure {
+    let folder = match &error {
+        LabError::Folder(folder) | LabError::Box(BoxError::Folder(folder)) => Some(folder),
+        _ => None,
+    };
+    let exit = match (folder, &error) {
+        (Some(FolderError::Absent(_)), _) => Exit::NotFound,
+        (Some(FolderError::NoPlace | FolderError::TooLong { .. }), _) => Exit::Usage,
+        (Some(FolderError::Io { .. } | FolderError::Damaged { .. }), _) => Exit::Failed,
+        (Some(_), _) => Exit::Refused,
+        (None, LabError::Plan(_)) => Exit::Usage,
+        (None, LabError::Preflight(_)) => Exit::Unavailable,
+        (None, LabError::Box(BoxError::Unreachable { .. })) => Exit::Unavailable,
+        (None, _) => Exit::Failed,
+    };
+    Failure::of(exit, &error)
 }

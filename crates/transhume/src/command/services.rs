@@ -2,6 +2,10 @@
 
 use crate::cli::{AgentArgs, ServeArgs};
 use crate::failure::{Exit, Failure};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use std::fmt::Display;
+use std::future::Future;
 use std::path::Path;
 use toml::{Table, Value};
 
@@ -12,44 +16,52 @@ pub(super) fn serve(args: ServeArgs) -> Result<(), Failure> {
         "socket",
         args.socket.map(|path| path.display().to_string()),
     );
-    lay(
-        &mut config,
-        "listen",
-        args.listen.map(|address| address.to_string()),
-    );
+    lay(&mut config, "listen", args.listen);
     lay(
         &mut config,
         "state",
         args.state.map(|path| path.display().to_string()),
     );
-    // WIRE: let config: controller::ControllerConfig = take(config)?; run(controller::run(config))
+    // WIRE: let config: controller::ControllerConfig = take(config, "controller")?;
+    //       until_the_end(controller::run(config))
     let _ = config;
-    Err(not_built("controller"))
+    Err(Failure::new(
+        Exit::Failed,
+        "this build has no controller",
+        "Use a complete build.",
+    ))
 }
 
 pub(super) fn agent(args: AgentArgs) -> Result<(), Failure> {
     let mut config = read(args.config.as_deref())?;
     lay(&mut config, "controller", args.controller);
-    lay(&mut config, "host", args.host.map(String::from));
-    lay(&mut config, "site", args.site.map(String::from));
+    lay(&mut config, "host", args.host);
+    lay(&mut config, "site", args.site);
     lay(
         &mut config,
         "state",
         args.state.map(|path| path.display().to_string()),
     );
-    let token = args.join_token_file.map(|path| path.display().to_string());
-    lay(&mut config, "join_token_file", token);
-    // WIRE: let config: agent::AgentConfig = take(config)?; run(agent::run(config))
-    let _ = config;
-    Err(not_built("agent"))
+    lay(
+        &mut config,
+        "token_file",
+        args.token_file.map(|path| path.display().to_string()),
+    );
+    let config: agent::AgentConfig = take(config, "agent")?;
+    until_the_end(agent::run(config))
 }
 
-fn not_built(what: &str) -> Failure {
-    Failure::new(
-        Exit::Failed,
-        format!("this build has no {what}"),
-        "Use a complete build.",
-    )
+/// Runs a service until it ends.
+fn until_the_end<E: std::error::Error>(
+    service: impl Future<Output = Result<(), E>>,
+) -> Result<(), Failure> {
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build();
+    let runtime = runtime.map_err(|error| Failure::of(Exit::Failed, &error))?;
+    runtime
+        .block_on(service)
+        .map_err(|error| Failure::of(Exit::Failed, &error))
 }
 
 /// The configuration file as a table; empty without a file.
@@ -57,23 +69,117 @@ fn read(file: Option<&Path>) -> Result<Table, Failure> {
     let Some(file) = file else {
         return Ok(Table::new());
     };
+    let wrong = |what: String| Failure::new(Exit::Usage, what, "");
     let text = std::fs::read_to_string(file).map_err(|error| {
-        let what = format!("cannot read the configuration {}: {error}", file.display());
-        Failure::new(Exit::Usage, what, "")
+        wrong(format!(
+            "cannot read the configuration {}: {error}",
+            file.display()
+        ))
     })?;
     text.parse().map_err(|error: toml::de::Error| {
-        let what = format!(
+        wrong(format!(
             "{} is not TOML: {}",
             file.display(),
             error.to_string().trim()
-        );
-        Failure::new(Exit::Usage, what, "")
+        ))
     })
 }
 
 /// A flag goes before what the file says.
-fn lay(config: &mut Table, key: &str, value: Option<String>) {
+fn lay(config: &mut Table, key: &str, value: Option<impl Display>) {
     if let Some(value) = value {
-        config.insert(key.to_owned(), Value::String(value));
+        config.insert(key.to_owned(), Value::String(value.to_string()));
+    }
+}
+
+/// The configuration as the service understands it. A key that it does not understand is refused:
+/// a misspelt one must not pass as one that was left out.
+fn take<T: Serialize + DeserializeOwned>(config: Table, whose: &str) -> Result<T, Failure> {
+    let wrong = |what: &dyn Display| {
+        let what = format!(
+            "the {whose}'s configuration does not fit: {}",
+            what.to_string().trim()
+        );
+        Failure::new(
+            Exit::Usage,
+            what,
+            format!("See `transhume {whose} --help`."),
+        )
+    };
+    let taken: T = config.clone().try_into().map_err(|error| wrong(&error))?;
+    let understood = Table::try_from(&taken).map_err(|error| wrong(&error))?;
+    match stranger(&config, &understood) {
+        None => Ok(taken),
+        Some(key) => Err(wrong(&format!("'{key}' means nothing here"))),
+    }
+}
+
+fn stranger(given: &Table, understood: &Table) -> Option<String> {
+    given
+        .iter()
+        .find_map(|(key, value)| match (value, understood.get(key)) {
+            (_, None) => Some(key.clone()),
+            (Value::Table(given), Some(Value::Table(understood))) => {
+                stranger(given, understood).map(|below| format!("{key}.{below}"))
+            }
+            _ => None,
+        })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde::Deserialize;
+
+    #[derive(Debug, PartialEq, Serialize, Deserialize)]
+    struct Inner {
+        port: u16,
+    }
+
+    #[derive(Debug, PartialEq, Serialize, Deserialize)]
+    struct Config {
+        host: String,
+        #[serde(default)]
+        note: Option<String>,
+        inner: Inner,
+    }
+
+    fn table(text: &str) -> Table {
+        text.parse().unwrap()
+    }
+
+    #[test]
+    fn a_flag_goes_before_the_file() {
+        let mut config = table("host = 'a'\ninner.port = 1");
+        lay(&mut config, "host", Some("b"));
+        lay(&mut config, "note", None::<&str>);
+        let taken: Config = take(config, "agent").unwrap();
+        assert_eq!(
+            taken,
+            Config {
+                host: "b".into(),
+                note: None,
+                inner: Inner { port: 1 }
+            }
+        );
+    }
+
+    #[test]
+    fn what_is_missing_and_what_means_nothing_is_named() {
+        let says = |text| {
+            take::<Config>(table(text), "agent")
+                .unwrap_err()
+                .to_string()
+        };
+        assert!(
+            says("inner.port = 1").contains("`host`"),
+            "{}",
+            says("inner.port = 1")
+        );
+        assert!(
+            says("host = 'a'\ninner.port = 1\ninner.prot = 2")
+                .contains("'inner.prot' means nothing")
+        );
+        assert!(says("host = 'a'\ninner.port = 'x'").contains("port"));
     }
 }
