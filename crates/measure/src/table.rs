@@ -1,7 +1,8 @@
 //! A report for a terminal, within 80 columns, plain text.
 
 use crate::html::{bytes, setting};
-use crate::report::verdict::{Verdict, number, verdicts};
+use crate::report::compare::{OrderRow, orders};
+use crate::report::verdict::{Spread, Verdict, number, verdicts};
 use crate::report::{Migration, Report, Vm};
 use std::fmt::Write;
 
@@ -24,6 +25,10 @@ pub fn render(report: &Report) -> String {
     for migration in &report.migrations {
         out.push('\n');
         of_migration(&mut out, migration);
+    }
+    let orders = orders(report);
+    if !orders.is_empty() {
+        of_orders(&mut out, &orders);
     }
     let verdicts = verdicts(report);
     if !verdicts.is_empty() {
@@ -82,6 +87,33 @@ fn of_vm(out: &mut String, vm: &Vm) {
         count(vm.tcp_lost, 5),
         bytes(vm.bytes_moved),
     );
+}
+
+fn of_orders(out: &mut String, rows: &[OrderRow]) {
+    let _ = writeln!(
+        out,
+        "\n  {:<18}{:>5}{:>14}{:>5}{:>9}{:>13}{:>13}",
+        "peers flipped", "VMs", "UDP lost", "dup", "TCP lost", "net ms", "vCPU ms"
+    );
+    let middle = |spread: Option<Spread>| {
+        spread.map_or_else(
+            || "–".to_owned(),
+            |s| format!("{} ≤{}", short(s.median), short(s.most)),
+        )
+    };
+    for row in rows {
+        let _ = writeln!(
+            out,
+            "  {:<18}{:>5}{:>14}{:>5}{:>9}{:>13}{:>13}",
+            cut(&row.order.replace('-', " "), 17),
+            row.switchovers,
+            middle(row.lost),
+            count(row.duplicated, 4),
+            count(row.tcp_lost, 4),
+            middle(row.network_ms),
+            middle(row.vcpu_ms)
+        );
+    }
 }
 
 fn of_verdict(out: &mut String, verdict: &Verdict) {

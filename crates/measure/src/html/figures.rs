@@ -1,7 +1,8 @@
 //! The tables of figures.
 
 use super::svg::escape;
-use crate::report::verdict::number;
+use crate::report::compare;
+use crate::report::verdict::{Spread, number};
 use crate::report::{Migration, Report, Vm};
 
 /// Bytes in the unit that fits.
@@ -88,6 +89,53 @@ const GUEST_COLUMNS: [Column; 8] = [
         guest(vm, |g| number(g.longest_stall_ms))
     }),
 ];
+
+/// The orders of flipping side by side, when there is more than one.
+pub(super) fn orders(report: &Report) -> String {
+    let rows = compare::orders(report);
+    if rows.is_empty() {
+        return String::new();
+    }
+    let middle = |spread: Option<Spread>| {
+        spread.map_or_else(none, |s| {
+            format!(
+                "{} <small>{} – {}</small>",
+                number(s.median),
+                number(s.least),
+                number(s.most)
+            )
+        })
+    };
+    let row = |row: &compare::OrderRow| {
+        let cells = [
+            escape(&row.order.replace('-', " ")),
+            row.switchovers.to_string(),
+            middle(row.lost),
+            row.duplicated.to_string(),
+            row.tcp_lost.to_string(),
+            middle(row.network_ms),
+            middle(row.vcpu_ms),
+            middle(row.stop_error_ms),
+        ];
+        cells_row("td", &cells)
+    };
+    let heads = [
+        "peers flipped",
+        "VM switchovers",
+        "UDP lost, each",
+        "duplicated",
+        "TCP lost",
+        "network downtime, ms",
+        "vCPU downtime, ms",
+        "stop against predicted, ms",
+    ];
+    format!(
+        "<section>\n<h2>The orders of flipping</h2>\n<p class=\"sub\">Median, smallest and largest of each.</p>\n\
+         <div class=\"scroll\"><table>\n{}{}</table></div>\n</section>\n",
+        cells_row("th", &heads.map(str::to_owned)),
+        rows.iter().map(row).collect::<String>()
+    )
+}
 
 /// The whole run, VM by VM.
 pub(super) fn whole(report: &Report) -> String {

@@ -9,7 +9,7 @@ mod svg;
 mod switchover;
 mod timeline;
 
-use crate::report::verdict::{Spread, number, operations, verdicts};
+use crate::report::verdict::{Spread, judged, number, operations, verdicts};
 use crate::report::{Figure, Migration, Report};
 pub(crate) use figures::bytes;
 use svg::escape;
@@ -24,6 +24,7 @@ pub fn render(report: &Report) -> String {
     let sections = [
         tiles(report),
         targets(report),
+        figures::orders(report),
         report.migrations.iter().map(migration).collect(),
         benches(report),
         figures::whole(report),
@@ -96,7 +97,8 @@ pub(crate) fn setting(report: &Report) -> String {
         format!("Linux {}", machine.kernel),
     );
     add(machine.load > 0.0, format!("load {}", number(machine.load)));
-    parts.join(" · ")
+    let unbroken = parts.iter().map(|part| part.replace(' ', "\u{a0}"));
+    unbroken.collect::<Vec<_>>().join(" · ")
 }
 
 /// Unix seconds as a date and time of day in UTC: days to civil date by the usual arithmetic on
@@ -122,7 +124,8 @@ fn utc(unix_s: i64) -> String {
 }
 
 fn tiles(report: &Report) -> String {
-    let vms = || report.migrations.iter().flat_map(|m| &m.vms);
+    let judged = judged(report);
+    let vms = || judged.iter().flat_map(|m| &m.vms);
     if vms().next().is_none() {
         return String::new();
     }
@@ -153,7 +156,7 @@ fn tiles(report: &Report) -> String {
         all += &tile(format!("{} ms", number(gap.median)), &what);
     }
     let bytes: u64 = vms().map(|vm| vm.bytes_moved).sum();
-    let total: f64 = report.migrations.iter().map(|m| m.total_ms).sum();
+    let total: f64 = judged.iter().map(|m| m.total_ms).sum();
     let what = format!("moved over the WAN in {} s", number(total / 1000.0));
     all += &tile(figures::bytes(bytes), &what);
     format!("<div class=\"tiles\">\n{all}</div>\n")
@@ -223,13 +226,16 @@ fn migration(m: &Migration) -> String {
     };
     format!(
         "<section>\n<h2>{cluster}: {from} → {to}</h2>\n<p class=\"sub\">{facts}</p>\n\
-         <h3>Timeline</h3>\n<div class=\"scroll\"><figure>{timeline}</figure></div>\n{key}\
+         <h3>Timeline</h3>\n<div class=\"scroll\"><figure>{timeline}</figure></div>\n{key}{enlarged}\
          <h3>Figures</h3>\n{table}{pictures}</section>\n",
         cluster = escape(&m.cluster),
         from = escape(&m.from),
         to = escape(&m.to),
         facts = escape(&facts.join(" · ")),
         timeline = timeline::draw(m),
+        enlarged = timeline::enlarged(m).map_or_else(String::new, |picture| format!(
+            "<h3>Its switchover, enlarged</h3>\n<div class=\"scroll\"><figure>{picture}</figure></div>\n"
+        )),
         key = phase_key(m),
         table = figures::vms(m),
     )

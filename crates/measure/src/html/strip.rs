@@ -12,8 +12,13 @@ const LINE: f64 = 34.0;
 
 pub(super) fn draw(figure: &Figure) -> Option<String> {
     let spread = Spread::of(figure.values.iter().copied())?;
-    let bounds = figure.target.filter(|_| figure.peer.is_none());
-    let bounds = bounds.map_or([None; 2], |target| [target.median, target.worst]);
+    let peer = figure.peer.as_ref();
+    let peer = peer.and_then(|peer| Spread::of(peer.values.iter().copied()));
+    let factor = peer.map_or(1.0, |peer| peer.median);
+    let bounds = figure
+        .target
+        .map_or([None; 2], |target| [target.median, target.worst]);
+    let bounds = bounds.map(|bound| bound.map(|bound| bound * factor));
     let bound = bounds.into_iter().flatten().fold(0.0, f64::max);
     let x = Scale::new(0.0, spread.most.max(bound) * 1.05, SIDE, WIDTH - SIDE);
     let mut svg = Svg::new(WIDTH, HEIGHT, &figure.name);

@@ -173,10 +173,9 @@ fn step(least: f64) -> f64 {
 pub(super) fn tick_label(value: f64) -> String {
     let text = format!("{value:.3}");
     let text = text.trim_end_matches('0').trim_end_matches('.');
-    if text == "-0" {
-        "0".to_owned()
-    } else {
-        text.to_owned()
+    match text {
+        "-0" => "0".to_owned(),
+        text => text.replace('-', "−"),
     }
 }
 

@@ -13,9 +13,9 @@ use std::fmt::Write;
 const WIDTH: f64 = 520.0;
 const LEFT: f64 = 46.0;
 const RIGHT: f64 = 12.0;
-const TOP: f64 = 40.0;
+const TOP: f64 = 42.0;
 const PANEL: f64 = 96.0;
-const BETWEEN: f64 = 22.0;
+const BETWEEN: f64 = 30.0;
 const HEIGHT: f64 = TOP + 2.0 * PANEL + BETWEEN + 36.0;
 
 pub(super) fn draw(vm: &Vm, plot: &Plot) -> Option<String> {
@@ -33,7 +33,7 @@ pub(super) fn draw(vm: &Vm, plot: &Plot) -> Option<String> {
     band(&mut svg, vm, &x, zero, lower);
     for tick in x.ticks(6) {
         svg.line("grid", (x.of(tick), TOP), (x.of(tick), upper));
-        svg.line("grid", (x.of(tick), upper + BETWEEN), (x.of(tick), lower));
+        svg.line("grid", (x.of(tick), lower - PANEL), (x.of(tick), lower));
         let place = (x.of(tick), lower + 16.0);
         svg.text("tick", place, Anchor::Middle, &tick_label(tick));
     }
@@ -47,18 +47,24 @@ pub(super) fn draw(vm: &Vm, plot: &Plot) -> Option<String> {
     trips(&mut svg, plot, &x, zero, upper);
     intervals(&mut svg, plot, &x, zero, lower);
     marks(&mut svg, vm, &x, zero, lower);
+    title(&mut svg, upper, "round trip of each packet, ms");
+    title(&mut svg, lower, "time since the reply before, ms");
     Some(svg.finish())
 }
 
-/// Horizontal grid, labels and the panel's title.
-fn frame(svg: &mut Svg, y: &Scale, bottom: f64, title: &str) {
+/// Horizontal grid and labels.
+fn frame(svg: &mut Svg, y: &Scale, bottom: f64) {
     for tick in y.ticks(3) {
         svg.line("grid", (LEFT, y.of(tick)), (WIDTH - RIGHT, y.of(tick)));
         let place = (LEFT - 6.0, y.of(tick) + 4.0);
         svg.text("tick", place, Anchor::End, &tick_label(tick));
     }
     svg.line("axis-line", (LEFT, bottom), (WIDTH - RIGHT, bottom));
-    svg.text("panel", (LEFT, bottom - PANEL - 5.0), Anchor::Start, title);
+}
+
+/// A panel's title; drawn last, for marks run behind it.
+fn title(svg: &mut Svg, bottom: f64, text: &str) {
+    svg.text("panel", (LEFT, bottom - PANEL - 6.0), Anchor::Start, text);
 }
 
 /// The gap as a band behind everything.
@@ -76,7 +82,7 @@ fn band(svg: &mut Svg, vm: &Vm, x: &Scale, zero: f64, lower: f64) {
 fn trips(svg: &mut Svg, plot: &Plot, x: &Scale, zero: f64, bottom: f64) {
     let most = plot.packets.iter().filter_map(|packet| packet.rtt_ms);
     let y = Scale::new(0.0, most.fold(1.0, f64::max) * 1.08, bottom, bottom - PANEL);
-    frame(svg, &y, bottom, "round trip of each packet, ms");
+    frame(svg, &y, bottom);
     let (mut dots, mut copies, mut lost) = (String::new(), String::new(), String::new());
     for packet in &plot.packets {
         let px = x.of(packet.sent_ms - zero);
@@ -106,7 +112,7 @@ fn intervals(svg: &mut Svg, plot: &Plot, x: &Scale, zero: f64, bottom: f64) {
     let pairs = || moments.windows(2).map(|pair| (pair[1], pair[1] - pair[0]));
     let most = pairs().map(|(_, interval)| interval).fold(1.0, f64::max);
     let y = Scale::new(0.0, most * 1.08, bottom, bottom - PANEL);
-    frame(svg, &y, bottom, "time since the reply before, ms");
+    frame(svg, &y, bottom);
     let (mut stems, mut dots) = (String::new(), String::new());
     for (moment, interval) in pairs().filter(|(moment, _)| x.holds(*moment)) {
         let (px, py) = (x.of(moment), y.of(interval));
@@ -117,6 +123,16 @@ fn intervals(svg: &mut Svg, plot: &Plot, x: &Scale, zero: f64, bottom: f64) {
     }
     svg.path("stem", &stems);
     svg.path("dot", &dots);
+    let tallest = pairs().max_by(|a, b| a.1.total_cmp(&b.1));
+    if let Some((moment, interval)) = tallest.filter(|(moment, _)| x.holds(*moment)) {
+        let place = (x.of(moment) + 8.0, y.of(interval) + 4.0);
+        svg.text(
+            "peak",
+            place,
+            Anchor::Start,
+            &format!("{} ms", number(interval)),
+        );
+    }
 }
 
 fn dot(path: &mut String, x: f64, y: f64) {
@@ -142,7 +158,7 @@ fn marks(svg: &mut Svg, vm: &Vm, x: &Scale, zero: f64, lower: f64) {
             continue;
         };
         let px = x.of(moment);
-        svg.line(class, (px, TOP - 14.0), (px, lower));
+        svg.line(class, (px, TOP - 22.0), (px, lower));
         let label = if moment == 0.0 {
             name.to_owned()
         } else {
@@ -160,7 +176,7 @@ fn marks(svg: &mut Svg, vm: &Vm, x: &Scale, zero: f64, lower: f64) {
             let start = (px + 4.0).max(free + 4.0);
             (start, Anchor::Start, start + width)
         };
-        svg.text("mark", (place, TOP - 17.0), anchor, &label);
+        svg.text("mark", (place, TOP - 24.0), anchor, &label);
         free = end;
     }
 }

@@ -27,39 +27,72 @@ pub(super) fn class(name: &str) -> &'static str {
     }
 }
 
+/// The whole migration, in seconds.
 pub(super) fn draw(migration: &Migration) -> String {
-    let mut rows: Vec<Option<&str>> = Vec::new();
-    if migration.phases.iter().any(|phase| phase.vm.is_none()) {
-        rows.push(None);
-    }
-    rows.extend(migration.vms.iter().map(|vm| Some(vm.name.as_str())));
-    let end = |phase: &Phase| phase.start_ms + phase.ms;
-    let last = migration.phases.iter().map(end);
-    let last = last.fold(migration.total_ms, f64::max);
+    let ends = migration
+        .phases
+        .iter()
+        .map(|phase| phase.start_ms + phase.ms);
+    let last = ends.fold(migration.total_ms, f64::max);
+    let rows = rows(migration, |_| true);
+    span(migration, &rows, (0.0, last), (1000.0, "s"))
+}
+
+/// The time around all switchovers, in milliseconds; none when there was none.
+pub(super) fn enlarged(migration: &Migration) -> Option<String> {
+    let of_switch = |phase: &&Phase| phase.name == "switchover";
+    let switches = || migration.phases.iter().filter(of_switch);
+    let first = switches()
+        .map(|phase| phase.start_ms)
+        .min_by(f64::total_cmp)?;
+    let ends = switches().map(|phase| phase.start_ms + phase.ms);
+    let last = ends.max_by(f64::total_cmp)?;
+    let room = ((last - first) * 0.25).max(20.0);
+    let rows = rows(migration, |name| name.is_some());
+    let picture = span(migration, &rows, (first - room, last + room), (1.0, "ms"));
+    Some(picture)
+}
+
+fn rows(migration: &Migration, keep: fn(&Option<&str>) -> bool) -> Vec<Option<String>> {
+    let gang = migration.phases.iter().any(|phase| phase.vm.is_none());
+    let gang = gang.then_some(None);
+    let vms = migration.vms.iter().map(|vm| Some(vm.name.as_str()));
+    let rows = gang.into_iter().chain(vms).filter(keep);
+    rows.map(|name| name.map(str::to_owned)).collect()
+}
+
+/// The part of a migration between two moments; `unit` is its length in ms and its name.
+fn span(
+    migration: &Migration,
+    rows: &[Option<String>],
+    (from, to): (f64, f64),
+    (unit, unit_name): (f64, &str),
+) -> String {
     let height = TOP + rows.len() as f64 * ROW + 30.0;
-    let x = Scale::new(0.0, last / 1000.0, LEFT, WIDTH - RIGHT);
+    let x = Scale::new(from / unit, to / unit, LEFT, WIDTH - RIGHT);
     let mut svg = Svg::new(WIDTH, height, "Phases of the migration over time");
     let bottom = height - 26.0;
     for tick in x.ticks(9) {
         svg.line("grid", (x.of(tick), TOP), (x.of(tick), bottom));
-        let label = format!("{} s", tick_label(tick));
+        let label = format!("{} {unit_name}", tick_label(tick));
         svg.text("tick", (x.of(tick), bottom + 17.0), Anchor::Middle, &label);
     }
     for (row, name) in rows.iter().enumerate() {
         let y = TOP + row as f64 * ROW + (ROW - BAR) / 2.0;
-        let shown = name.unwrap_or("whole gang");
+        let shown = name.as_deref().unwrap_or("whole gang");
         svg.text("name", (LEFT - 12.0, y + 14.5), Anchor::End, shown);
-        for phase in migration.phases.iter().filter(|p| p.vm.as_deref() == *name) {
-            bar(&mut svg, &x, y, phase);
+        let of_row = migration.phases.iter().filter(|phase| phase.vm == *name);
+        for phase in of_row.filter(|p| p.start_ms < to && p.start_ms + p.ms > from) {
+            bar(&mut svg, &x, y, phase, unit);
         }
     }
     svg.finish()
 }
 
-fn bar(svg: &mut Svg, x: &Scale, y: f64, phase: &Phase) {
-    let start = x.of(phase.start_ms / 1000.0);
+fn bar(svg: &mut Svg, x: &Scale, y: f64, phase: &Phase, unit: f64) {
+    let start = x.clamped(phase.start_ms / unit);
     // A gap of a pixel keeps neighbours apart.
-    let width = (x.of((phase.start_ms + phase.ms) / 1000.0) - start - 1.0).max(LEAST);
+    let width = (x.clamped((phase.start_ms + phase.ms) / unit) - start - 1.0).max(LEAST);
     let hint = format!(
         "{}: {:.1} ms, from {:.1} ms",
         phase.name, phase.ms, phase.start_ms

@@ -7,7 +7,9 @@
 //! do not know.
 
 pub mod build;
+pub mod compare;
 mod entry;
+mod layout;
 pub mod verdict;
 
 pub use entry::{Figure, GuestView, Machine, Migration, Phase, Plot, Target, Vm, VmTotal, Wan};
@@ -103,9 +105,7 @@ impl Report {
 
     /// The report as JSON text.
     pub fn to_json(&self) -> Result<String, ReportError> {
-        let mut text = serde_json::to_string_pretty(self)?;
-        text.push('\n');
-        Ok(text)
+        layout::to_json(self)
     }
 
     /// Reads a file.

@@ -59,12 +59,17 @@ impl Spread {
     }
 }
 
-/// Every target that the report has figures for.
-pub fn verdicts(report: &Report) -> Vec<Verdict> {
+/// The migrations that targets speak of: those of the orchestrated switchover that arrived.
+pub fn judged(report: &Report) -> Vec<&Migration> {
     let judged = |m: &&Migration| {
         matches!(m.order.as_str(), "" | "before-stop") && matches!(m.state.as_str(), "" | "arrived")
     };
-    let judged: Vec<&Migration> = report.migrations.iter().filter(judged).collect();
+    report.migrations.iter().filter(judged).collect()
+}
+
+/// Every target that the report has figures for.
+pub fn verdicts(report: &Report) -> Vec<Verdict> {
+    let judged = judged(report);
     let mut verdicts = losses(report, &judged);
     let (single, gang): (Vec<&Migration>, Vec<&Migration>) =
         judged.iter().partition(|m| m.vms.len() == 1);

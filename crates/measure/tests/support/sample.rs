@@ -273,7 +273,6 @@ pub(crate) fn report() -> Report {
                 ..Figure::default()
             })),
             note: "beside ovs-ofctl --bundle add-flows".to_owned(),
-            ..Figure::default()
         },
     ];
     report.notes = vec!["Guests ran without KVM (TCG).".to_owned()];
