@@ -152,6 +152,22 @@ async fn guests_are_asked_set_and_reset_and_one_that_is_away_is_named() {
 }
 
 #[tokio::test]
+async fn the_first_answer_of_each_vm_is_awaited_and_who_stays_away_has_none() {
+    let (client, _thread) = probe_process();
+    let server = EchoServer::start(|_| Fate::Echo, |_| TcpFate::Echo);
+    let here = [server.target("here")];
+    let answers = client.first_answers(&here, Duration::from_secs(60)).await;
+    assert!(answers.expect("an answer")[0].unix_ns.is_some());
+    let away = [EchoServer::start(|_| Fate::Echo, |_| TcpFate::Echo).target("away")];
+    let answers = client.first_answers(&away, Duration::from_millis(50)).await;
+    let answers = answers.expect("an answer");
+    assert_eq!(
+        (answers[0].name.as_str(), answers[0].unix_ns),
+        ("away", None)
+    );
+}
+
+#[tokio::test]
 async fn a_guest_that_refuses_is_quoted() {
     let (client, _thread) = probe_process();
     let (guest, _asked) = http_guest("HTTP/1.1 400 Bad Request\r\n\r\nmb must be at most 64");

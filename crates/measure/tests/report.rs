@@ -37,6 +37,7 @@ fn a_gang_there_and_back_is_told_as_it_was() {
     // the first reply of the target leaves at 34 318 ms.
     let gap = vm.network_downtime_ms.expect("a gap");
     assert!((221.0..227.0).contains(&gap), "{gap}");
+    assert_eq!((vm.switch_udp_lost, vm.switch_gap_ms), (Some(0), Some(gap)));
     assert!(
         vm.gap_at_ms.is_some_and(|at| (at - 30_094.0).abs() < 3.0),
         "{:?}",

@@ -23,7 +23,7 @@ pub use tcp::TcpFigures;
 pub use udp::UdpFigures;
 
 use crate::clock::Clock;
-use crate::recording::Recording;
+use crate::recording::{Recording, TargetRecord};
 use index::Index;
 use serde::{Deserialize, Serialize};
 
@@ -106,16 +106,26 @@ pub struct VmFigures {
 /// Figures of every VM in one window. `windows` are all windows of interest: the baseline is what
 /// lies outside of them.
 pub fn figures(recording: &Recording, window: &Window, windows: &[Window]) -> Vec<VmFigures> {
-    let of_target = |target: &crate::recording::TargetRecord| {
-        let index = Index::new(&target.udp, recording.end_ns);
-        VmFigures {
-            vm: target.name.clone(),
-            window: window.name.clone(),
-            udp: udp::figures(&index, window),
-            gap: gap::network_downtime(&index, window),
-            baseline: gap::baseline(&index, windows),
-            tcp: tcp::figures(&target.tcp, window, recording.end_ns),
-        }
-    };
-    recording.targets.iter().map(of_target).collect()
+    let targets = recording.targets.iter();
+    targets
+        .map(|target| of_target(recording, target, window, windows))
+        .collect()
+}
+
+/// Figures of one VM of a recording in one window; see [`figures`].
+pub fn of_target(
+    recording: &Recording,
+    target: &TargetRecord,
+    window: &Window,
+    windows: &[Window],
+) -> VmFigures {
+    let index = Index::new(&target.udp, recording.end_ns);
+    VmFigures {
+        vm: target.name.clone(),
+        window: window.name.clone(),
+        udp: udp::figures(&index, window),
+        gap: gap::network_downtime(&index, window),
+        baseline: gap::baseline(&index, windows),
+        tcp: tcp::figures(&target.tcp, window, recording.end_ns),
+    }
 }

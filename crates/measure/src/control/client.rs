@@ -3,13 +3,14 @@
 use super::{Collected, Command, Outcome, Request, Response};
 use crate::analysis::{VmFigures, Window};
 use crate::guest::Dirty;
-use crate::probe::{Config, Status, Target};
+use crate::probe::{Config, FirstAnswer, Status, Target};
 use crate::recording::{Mark, Recording};
 use serde::de::DeserializeOwned;
 use std::collections::HashMap;
 use std::path::Path;
 use std::process::Stdio;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncWrite, AsyncWriteExt, BufReader};
 use tokio::process::Child;
 use tokio::sync::oneshot;
@@ -129,6 +130,22 @@ impl Client {
     /// Stops the probe, after waiting for the last replies, and returns everything it saw.
     pub async fn stop(&self) -> Result<Recording, ControlError> {
         self.ask(Command::Stop { path: None }).await
+    }
+
+    /// Waits until every VM has answered or the time is up, without starting the probe. A VM
+    /// that did not answer has no time.
+    pub async fn first_answers(
+        &self,
+        targets: &[Target],
+        limit: Duration,
+    ) -> Result<Vec<FirstAnswer>, ControlError> {
+        let targets = targets.to_vec();
+        let timeout_ms = u64::try_from(limit.as_millis()).unwrap_or(u64::MAX);
+        self.ask(Command::Await {
+            targets,
+            timeout_ms,
+        })
+        .await
     }
 
     /// Asks guests for their accounts.

@@ -72,6 +72,14 @@ pub enum Command {
         #[serde(default)]
         path: Option<String>,
     },
+    /// Wait until every VM answers, without starting a probe. A list of
+    /// [`crate::probe::FirstAnswer`], in the same order.
+    Await {
+        /// The VMs.
+        targets: Vec<Target>,
+        /// Longest wait, ms.
+        timeout_ms: u64,
+    },
     /// Ask guests for their accounts. A list of [`Collected`], in the same order.
     Collect {
         /// The guests.

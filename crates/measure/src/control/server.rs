@@ -3,7 +3,7 @@
 use super::{Collected, Command, Outcome, Request, Response};
 use crate::analysis::{Window, figures};
 use crate::guest::{self, GuestError};
-use crate::probe::{Probe, Target};
+use crate::probe::{Probe, Target, first_answers};
 use crate::recording::Recording;
 use serde::Serialize;
 use serde_json::Value;
@@ -11,6 +11,7 @@ use std::io::{BufRead, BufReader, Write};
 use std::os::unix::net::UnixListener;
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 /// Serves standard input and output until the input ends.
 pub fn serve_stdio() -> std::io::Result<()> {
@@ -112,6 +113,13 @@ fn obey<W: Write + Send + 'static>(
             Some(probe) => aside(id, output, move || deliver(probe.stop(), path)),
             None => answer(output, id, no_probe::<()>()),
         },
+        Command::Await {
+            targets,
+            timeout_ms,
+        } => aside(id, output, move || {
+            let limit = Duration::from_millis(timeout_ms);
+            first_answers(&targets, limit).map_err(|e| e.to_string())
+        }),
         Command::Collect { targets } => aside(id, output, move || Ok(collect(targets))),
         Command::Reset { targets } => aside(id, output, move || each(&targets, guest::reset)),
         Command::Dirty { targets, dirty } => aside(id, output, move || {

@@ -12,6 +12,7 @@
 mod collector;
 mod config;
 mod error;
+mod first_answer;
 mod log;
 mod pacer;
 mod session;
@@ -20,6 +21,7 @@ mod status;
 
 pub use config::{Config, Target};
 pub use error::ProbeError;
+pub use first_answer::{FirstAnswer, first_answers};
 pub use status::{Status, TargetStatus};
 
 use crate::clock::{Clock, now_ns};

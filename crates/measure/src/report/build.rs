@@ -1,7 +1,7 @@
 //! From what the engine says of a migration and what the probe recorded to an entry of the report.
 
 use super::{GuestView, Migration, Phase, Plot, Vm, VmTotal};
-use crate::analysis::{VmFigures, Window, figures, plot};
+use crate::analysis::{VmFigures, Window, figures, of_target, plot};
 use crate::guest::Stats;
 use crate::recording::Recording;
 use model::migration::{Figures, Migration as Moved};
@@ -9,6 +9,9 @@ use std::collections::BTreeMap;
 
 /// Room around the switchover in plots, ns.
 const MARGIN_NS: i64 = 300_000_000;
+
+/// Room around stop and resume that counts as the switchover, ns.
+const SWITCH_NS: i64 = 200_000_000;
 
 /// Longest plot, ns; what is longer is cut at its end.
 const MAX_PLOT_NS: i64 = 6_000_000_000;
@@ -50,6 +53,7 @@ pub fn migration(moved: &Moved, evidence: &Evidence<'_>) -> Migration {
                 let mut entry = inside(name, &vm.figures, origin_unix_ns);
                 if let Some(seen) = seen.get(name) {
                     outside(&mut entry, seen, origin_ns);
+                    at_switch(&mut entry, evidence, &vm.figures);
                     entry.plot = around(evidence, &vm.figures, seen, origin_ns);
                 }
                 entry.guest = evidence.guests.get(name).map(guest_view);
@@ -123,6 +127,22 @@ fn outside(entry: &mut Vm, seen: &VmFigures, origin_ns: i64) {
     entry.tcp_stall_ms = (seen.tcp.sessions > 0).then_some(seen.tcp.stall_ms);
     entry.tcp_reasons.clone_from(&seen.tcp.reasons);
     entry.baseline = seen.baseline;
+}
+
+/// What the probe saw from shortly before the stop to shortly after the resume: it tells what the
+/// switchover costs from what the machine's load costs in the many seconds before it.
+fn at_switch(entry: &mut Vm, evidence: &Evidence<'_>, figures: &Figures) {
+    let (Some(stop), Some(resume)) = (figures.stopped_unix_ns, figures.resumed_unix_ns) else {
+        return;
+    };
+    let recording = evidence.recording;
+    let window = Window::unix("switch", stop, resume, &recording.clock).widened(SWITCH_NS);
+    let seen = recording.target(&entry.name);
+    let Some(seen) = seen.map(|target| of_target(recording, target, &window, &[])) else {
+        return;
+    };
+    entry.switch_udp_lost = Some(seen.udp.lost);
+    entry.switch_gap_ms = seen.gap.map(|gap| gap.ms);
 }
 
 /// The packets around stop and resume; around the gap when those are not known.

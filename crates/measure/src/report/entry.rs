@@ -129,6 +129,12 @@ pub struct Vm {
     /// `network_downtime_ms` less the stream's sending interval.
     #[serde(default)]
     pub network_downtime_minus_interval_ms: Option<f64>,
+    /// Of `udp_lost`, packets sent from 200 ms before the stop to 200 ms after the resume.
+    #[serde(default)]
+    pub switch_udp_lost: Option<u64>,
+    /// Longest interval between two replies that touches that span, ms.
+    #[serde(default)]
+    pub switch_gap_ms: Option<f64>,
     /// When the gap began.
     #[serde(default)]
     pub gap_at_ms: Option<f64>,

@@ -1,7 +1,8 @@
 //! The report's figures beside the project's targets: what must show, and what did.
 //!
-//! Comparisons that are made to lose (any order of flipping but `before-stop`) and migrations that
-//! did not arrive are left out: their figures are in the report, but no target speaks of them.
+//! Comparisons that are made to lose (any order of flipping but `before-stop`) are left out: their
+//! figures are in the report, but no target speaks of them. A migration that did not arrive must
+//! not lose anything either; only its downtime is not judged.
 
 use super::{Figure, Migration, Report, Target, Vm};
 use serde::{Deserialize, Serialize};
@@ -59,11 +60,9 @@ impl Spread {
     }
 }
 
-/// The migrations that targets speak of: those of the orchestrated switchover that arrived.
+/// The migrations that targets speak of: those of the orchestrated switchover.
 pub fn judged(report: &Report) -> Vec<&Migration> {
-    let judged = |m: &&Migration| {
-        matches!(m.order.as_str(), "" | "before-stop") && matches!(m.state.as_str(), "" | "arrived")
-    };
+    let judged = |m: &&Migration| matches!(m.order.as_str(), "" | "before-stop");
     report.migrations.iter().filter(judged).collect()
 }
 
@@ -71,8 +70,11 @@ pub fn judged(report: &Report) -> Vec<&Migration> {
 pub fn verdicts(report: &Report) -> Vec<Verdict> {
     let judged = judged(report);
     let mut verdicts = losses(report, &judged);
-    let (single, gang): (Vec<&Migration>, Vec<&Migration>) =
-        judged.iter().partition(|m| m.vms.len() == 1);
+    let arrived = |m: &&&Migration| matches!(m.state.as_str(), "" | "arrived");
+    let (single, gang): (Vec<&Migration>, Vec<&Migration>) = judged
+        .iter()
+        .filter(arrived)
+        .partition(|m| m.vms.len() == 1);
     let fast = report.wan.rate_mbit >= FAST_MBIT;
     let bounds = if fast {
         (130.0, None)
@@ -342,6 +344,23 @@ mod tests {
             gang("before-stop", vec![vm(60.0, 60.0)]),
         ]));
         assert!(all.iter().all(|v| v.met), "{all:?}");
+    }
+
+    #[test]
+    fn an_aborted_migration_must_not_lose_but_its_downtime_is_not_judged() {
+        let aborted = Migration {
+            state: "aborted".to_owned(),
+            ..gang(
+                "before-stop",
+                vec![Vm {
+                    udp_lost: 1,
+                    ..vm(900.0, 100.0)
+                }],
+            )
+        };
+        let all = verdicts(&report(vec![aborted]));
+        assert_eq!(all.len(), 3);
+        assert!(!all[1].met, "{all:?}");
     }
 
     #[test]
