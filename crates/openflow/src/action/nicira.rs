@@ -163,8 +163,10 @@ pub enum NiciraAction {
     CheckPktLarger {
         /// Bytes.
         packet_len: u16,
-        /// The bit.
-        destination: BitRange,
+        /// Field of the bit.
+        field: Field,
+        /// The bit in the field.
+        offset: u16,
     },
     /// Remove a tunnel option.
     DeleteField(Field),

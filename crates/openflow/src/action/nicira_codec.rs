@@ -6,7 +6,7 @@ use super::nicira::{Bundle, Controller2, Multipath, NiciraAction, Sample};
 use super::parts::plain_field;
 use super::{BitRange, Conntrack, Learn, Nat, RegMove};
 use crate::error::DecodeError;
-use crate::oxm::{FieldHeader, Oxm};
+use crate::oxm::{Field, FieldHeader, Oxm};
 use crate::wire::{Reader, Wire, Writer, decode_all, encode_all};
 
 type Result<T> = std::result::Result<T, DecodeError>;
@@ -115,7 +115,7 @@ impl NiciraAction {
                 let max_len = r.u16()?;
                 let source = BitRange::unpack(packed, plain_field(r)?);
                 // The fixed part ends ten bytes behind max_len, whichever form the field has.
-                let used = header_len(source);
+                let used = header_len(source.field);
                 r.pad(10usize.saturating_sub(used))?;
                 Self::OutputReg2 { source, max_len }
             }
@@ -200,19 +200,20 @@ impl NiciraAction {
             }
             48 => fixed(r, 6, Self::DecNshTtl)?,
             49 => {
-                let (packet_len, offset, bits) = (r.u16()?, r.u16()?, r.u16()?);
-                let destination = BitRange {
-                    field: plain_field(r)?,
-                    offset,
-                    bits,
-                };
-                r.pad(10usize.saturating_sub(header_len(destination)))?;
+                let (packet_len, offset) = (r.u16()?, r.u16()?);
+                let field = plain_field(r)?;
+                r.pad(10usize.saturating_sub(header_len(field)))?;
                 Self::CheckPktLarger {
                     packet_len,
-                    destination,
+                    field,
+                    offset,
                 }
             }
-            50 => Self::DeleteField(plain_field(r)?),
+            50 => {
+                let field = plain_field(r)?;
+                r.pad(14usize.saturating_sub(header_len(field)))?;
+                Self::DeleteField(field)
+            }
             _ => Self::Unknown {
                 subtype,
                 data: r.rest().into(),
@@ -263,7 +264,7 @@ impl NiciraAction {
                 w.u16(source.packed());
                 w.u16(*max_len);
                 FieldHeader::from(source.field).encode(w);
-                w.zeros(10usize.saturating_sub(header_len(*source)));
+                w.zeros(10usize.saturating_sub(header_len(source.field)));
             }
             Self::OutputTrunc { port, max_len } => {
                 w.u16(*port);
@@ -319,7 +320,7 @@ impl NiciraAction {
                 w.u16(range.offset);
                 FieldHeader::from(range.field).encode(w);
                 w.u16(range.bits);
-                w.zeros(10usize.saturating_sub(header_len(*range)));
+                w.zeros(10usize.saturating_sub(header_len(range.field)));
             }
             Self::Sample(sample) => sample.encode(w),
             Self::Conjunction {
@@ -352,15 +353,18 @@ impl NiciraAction {
             }
             Self::CheckPktLarger {
                 packet_len,
-                destination,
+                field,
+                offset,
             } => {
                 w.u16(*packet_len);
-                w.u16(destination.offset);
-                w.u16(destination.bits);
-                FieldHeader::from(destination.field).encode(w);
-                w.zeros(10usize.saturating_sub(header_len(*destination)));
+                w.u16(*offset);
+                FieldHeader::from(*field).encode(w);
+                w.zeros(10usize.saturating_sub(header_len(*field)));
             }
-            Self::DeleteField(field) => FieldHeader::from(*field).encode(w),
+            Self::DeleteField(field) => {
+                FieldHeader::from(*field).encode(w);
+                w.zeros(14usize.saturating_sub(header_len(*field)));
+            }
         }
     }
 }
@@ -370,8 +374,8 @@ fn fixed(r: &mut Reader<'_>, reserved: usize, action: NiciraAction) -> Result<Ni
     Ok(action)
 }
 
-fn header_len(range: BitRange) -> usize {
-    if range.field.experimenter_id().is_some() {
+fn header_len(field: Field) -> usize {
+    if field.experimenter_id().is_some() {
         8
     } else {
         4
@@ -386,7 +390,7 @@ fn stack(r: &mut Reader<'_>) -> Result<BitRange> {
         offset,
         bits: r.u16()?,
     };
-    r.pad(10usize.saturating_sub(header_len(range)))?;
+    r.pad(10usize.saturating_sub(header_len(range.field)))?;
     Ok(range)
 }
 

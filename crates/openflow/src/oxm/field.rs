@@ -26,6 +26,11 @@ impl Field {
         }
     }
 
+    /// The one field of three bytes.
+    pub(super) const fn pbb_isid(_: u8) -> Self {
+        Self::oxm(37, 3)
+    }
+
     pub(super) const fn pkt_reg(number: u8, width: u8) -> Self {
         Self {
             class: 0x8001,

@@ -50,8 +50,12 @@ macro_rules! fields {
     };
 }
 
+/// Bytes on the wire: fields of 17 to 32 bits have four.
 const fn width(bits: u16) -> u8 {
-    bits.div_ceil(8) as u8
+    match bits {
+        17..=32 => 4,
+        bits => bits.div_ceil(8) as u8,
+    }
 }
 
 fields! {
@@ -92,7 +96,7 @@ fields! {
     MPLS_LABEL "mpls_label": oxm(34) 20 Decimal;
     MPLS_TC "mpls_tc": oxm(35) 3 Decimal;
     MPLS_BOS "mpls_bos": oxm(36) 1 Decimal;
-    PBB_ISID "pbb_isid": oxm(37) 24 Hex;
+    PBB_ISID "pbb_isid": pbb_isid() 24 Hex;
     TUNNEL_ID "tunnel_id": oxm(38) 64 Hex;
     IPV6_EXTHDR "ipv6_exthdr": oxm(39) 9 Hex;
     PBB_UCA "pbb_uca": oxm(41) 1 Decimal;

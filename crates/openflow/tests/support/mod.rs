@@ -127,7 +127,7 @@ pub fn run(command: &mut Command) -> String {
     });
     assert!(
         output.status.success(),
-        "{command:?} failed: {}; this test needs root",
+        "{command:?} failed (this test needs root): {}",
         String::from_utf8_lossy(&output.stderr)
     );
     String::from_utf8_lossy(&output.stdout).into_owned()

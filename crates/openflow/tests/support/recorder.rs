@@ -1,17 +1,20 @@
 //! A wire tap: a socket in front of a switch that keeps every message of both directions.
 
 use std::io::{Read, Write};
+use std::net::Shutdown;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 
 type Streams = Arc<Mutex<Vec<Vec<u8>>>>;
 
-/// Stands between one client at a time and a switch.
+/// Stands between clients and a switch.
 pub struct Recorder {
     path: PathBuf,
     streams: Streams,
+    stop: Arc<AtomicBool>,
     acceptor: Option<JoinHandle<()>>,
 }
 
@@ -21,23 +24,23 @@ impl Recorder {
         let listener = UnixListener::bind(&path).expect("a socket in the test's folder");
         let streams = Streams::default();
         let (kept, upstream) = (Arc::clone(&streams), upstream.to_owned());
+        let stop = Arc::new(AtomicBool::new(false));
+        let stopped = Arc::clone(&stop);
         let acceptor = std::thread::spawn(move || {
             while let Ok((client, _)) = listener.accept() {
+                if stopped.load(Ordering::SeqCst) {
+                    return;
+                }
                 let Ok(switch) = UnixStream::connect(&upstream) else {
                     return;
                 };
-                let back = relay(&switch, &client, &kept);
-                let forth = relay(&client, &switch, &kept);
-                let _ = forth.join();
-                let _ = switch.shutdown(std::net::Shutdown::Both);
-                let _ = back.join();
-                if Arc::strong_count(&kept) == 1 {
-                    return;
-                }
+                relay(&switch, &client, &kept);
+                relay(&client, &switch, &kept);
             }
         });
         Self {
             path,
+            stop,
             streams,
             acceptor: Some(acceptor),
         }
@@ -68,8 +71,8 @@ impl Recorder {
 
 impl Drop for Recorder {
     fn drop(&mut self) {
-        // One last connection wakes the acceptor, which then finds itself alone.
-        self.streams = Streams::default();
+        self.stop.store(true, Ordering::SeqCst);
+        // One last connection wakes the acceptor.
         let _ = UnixStream::connect(&self.path);
         if let Some(acceptor) = self.acceptor.take() {
             let _ = acceptor.join();
@@ -77,7 +80,8 @@ impl Drop for Recorder {
     }
 }
 
-fn relay(from: &UnixStream, to: &UnixStream, streams: &Streams) -> JoinHandle<()> {
+/// Copies one direction until it ends, and then ends the other side too.
+fn relay(from: &UnixStream, to: &UnixStream, streams: &Streams) {
     let index = {
         let mut streams = streams.lock().expect("no panic in the tap");
         streams.push(Vec::new());
@@ -91,10 +95,12 @@ fn relay(from: &UnixStream, to: &UnixStream, streams: &Streams) -> JoinHandle<()
     std::thread::spawn(move || {
         let mut buffer = vec![0; 1 << 16];
         while let Ok(n) = from.read(&mut buffer) {
-            if n == 0 || to.write_all(&buffer[..n]).is_err() {
-                return;
-            }
+            // Kept first: once the client has its answer it may look.
             streams.lock().expect("no panic in the tap")[index].extend_from_slice(&buffer[..n]);
+            if n == 0 || to.write_all(&buffer[..n]).is_err() {
+                break;
+            }
         }
-    })
+        let _ = to.shutdown(Shutdown::Write);
+    });
 }
