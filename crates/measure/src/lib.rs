@@ -12,6 +12,43 @@
 //!    measured on the inside.
 //! 5. [`html`] and [`table`] show a report to people.
 //!
+//! How a demo or a bench uses it:
+//!
+//! ```no_run
+//! use measure::analysis::Window;
+//! use measure::control::Client;
+//! use measure::probe::{Config, Target};
+//! use measure::report::{Report, Wan, build};
+//! use std::collections::BTreeMap;
+//!
+//! # async fn run(command: tokio::process::Command, moved: model::migration::Migration,
+//! #     targets: Vec<Target>) -> Result<(), Box<dyn std::error::Error>> {
+//! let probe = Client::spawn(command)?; // runs `control::serve_stdio` in the peer's namespace
+//! probe.reset(&targets).await?;
+//! probe.start(&Config { targets: targets.clone(), ..Config::default() }).await?;
+//! probe.mark("begin").await?;
+//! // … the migration …
+//! probe.mark("end").await?;
+//! let guests = probe.collect(&targets).await?;
+//! let guests: BTreeMap<_, _> =
+//!     guests.into_iter().filter_map(|guest| Some((guest.name, guest.stats?))).collect();
+//! let recording = probe.stop().await?;
+//! let window = Window::marks("there", &recording, "begin", "end").ok_or("a mark is missing")?;
+//! let windows = [window];
+//! let mut report = Report::new("demo", Wan { rtt_ms: 31.0, rate_mbit: 200.0, ..Wan::default() });
+//! report.migrations.push(build::migration(&moved, &build::Evidence {
+//!     recording: &recording,
+//!     window: &windows[0],
+//!     windows: &windows,
+//!     guests: &guests,
+//! }));
+//! report.whole = build::whole(&recording);
+//! report.save("target/demo/report.json".as_ref())?; // and report.html beside it
+//! print!("{}", measure::table::render(&report));
+//! # Ok(())
+//! # }
+//! ```
+//!
 //! Moving anything, and knowing when it moves, is not the business of this crate: it is told the
 //! windows. All times are `CLOCK_MONOTONIC` nanoseconds of the machine the probe runs on; the
 //! recording's [`clock::Clock`] relates them to Unix time.

@@ -26,6 +26,9 @@ pub fn render(report: &Report) -> String {
         out.push('\n');
         of_migration(&mut out, migration);
     }
+    if !report.migrations.is_empty() {
+        out.push_str("\n  ms: network downtime, predicted, vCPU downtime, rule switch\n");
+    }
     let orders = orders(report);
     if !orders.is_empty() {
         of_orders(&mut out, &orders);
@@ -95,10 +98,10 @@ fn of_orders(out: &mut String, rows: &[OrderRow]) {
         "\n  {:<18}{:>5}{:>14}{:>5}{:>9}{:>13}{:>13}",
         "peers flipped", "VMs", "UDP lost", "dup", "TCP lost", "net ms", "vCPU ms"
     );
-    let middle = |spread: Option<Spread>| {
+    let middle = |spread: Option<Spread>, show: fn(f64) -> String| {
         spread.map_or_else(
             || "–".to_owned(),
-            |s| format!("{} ≤{}", short(s.median), short(s.most)),
+            |s| format!("{} ≤{}", show(s.median), show(s.most)),
         )
     };
     for row in rows {
@@ -107,11 +110,11 @@ fn of_orders(out: &mut String, rows: &[OrderRow]) {
             "  {:<18}{:>5}{:>14}{:>5}{:>9}{:>13}{:>13}",
             cut(&row.order.replace('-', " "), 17),
             row.switchovers,
-            middle(row.lost),
+            middle(row.lost, number),
             count(row.duplicated, 4),
             count(row.tcp_lost, 4),
-            middle(row.network_ms),
-            middle(row.vcpu_ms)
+            middle(row.network_ms, short),
+            middle(row.vcpu_ms, short)
         );
     }
 }

@@ -234,7 +234,7 @@ fn migration(m: &Migration) -> String {
         facts = escape(&facts.join(" · ")),
         timeline = timeline::draw(m),
         enlarged = timeline::enlarged(m).map_or_else(String::new, |picture| format!(
-            "<h3>Its switchover, enlarged</h3>\n<div class=\"scroll\"><figure>{picture}</figure></div>\n"
+            "<h3>Its switchover, enlarged: time after the first stop</h3>\n<div class=\"scroll\"><figure>{picture}</figure></div>\n"
         )),
         key = phase_key(m),
         table = figures::vms(m),

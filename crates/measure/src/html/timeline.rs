@@ -35,10 +35,19 @@ pub(super) fn draw(migration: &Migration) -> String {
         .map(|phase| phase.start_ms + phase.ms);
     let last = ends.fold(migration.total_ms, f64::max);
     let rows = rows(migration, |_| true);
-    span(migration, &rows, (0.0, last), (1000.0, "s"))
+    span(
+        migration,
+        &rows,
+        (0.0, last),
+        &Unit {
+            ms: 1000.0,
+            name: "s",
+            zero: 0.0,
+        },
+    )
 }
 
-/// The time around all switchovers, in milliseconds; none when there was none.
+/// The time around all switchovers, in milliseconds after the first stop; none when there was none.
 pub(super) fn enlarged(migration: &Migration) -> Option<String> {
     let of_switch = |phase: &&Phase| phase.name == "switchover";
     let switches = || migration.phases.iter().filter(of_switch);
@@ -49,8 +58,27 @@ pub(super) fn enlarged(migration: &Migration) -> Option<String> {
     let last = ends.max_by(f64::total_cmp)?;
     let room = ((last - first) * 0.25).max(20.0);
     let rows = rows(migration, |name| name.is_some());
-    let picture = span(migration, &rows, (first - room, last + room), (1.0, "ms"));
-    Some(picture)
+    let unit = Unit {
+        ms: 1.0,
+        name: "ms",
+        zero: first,
+    };
+    Some(span(migration, &rows, (first - room, last + room), &unit))
+}
+
+/// What the axis counts in, and from when.
+struct Unit {
+    /// Its length, ms.
+    ms: f64,
+    name: &'static str,
+    /// The axis' zero, ms after the migration's begin.
+    zero: f64,
+}
+
+impl Unit {
+    fn of(&self, at_ms: f64) -> f64 {
+        (at_ms - self.zero) / self.ms
+    }
 }
 
 fn rows(migration: &Migration, keep: fn(&Option<&str>) -> bool) -> Vec<Option<String>> {
@@ -61,20 +89,20 @@ fn rows(migration: &Migration, keep: fn(&Option<&str>) -> bool) -> Vec<Option<St
     rows.map(|name| name.map(str::to_owned)).collect()
 }
 
-/// The part of a migration between two moments; `unit` is its length in ms and its name.
+/// The part of a migration between two moments.
 fn span(
     migration: &Migration,
     rows: &[Option<String>],
     (from, to): (f64, f64),
-    (unit, unit_name): (f64, &str),
+    unit: &Unit,
 ) -> String {
     let height = TOP + rows.len() as f64 * ROW + 30.0;
-    let x = Scale::new(from / unit, to / unit, LEFT, WIDTH - RIGHT);
+    let x = Scale::new(unit.of(from), unit.of(to), LEFT, WIDTH - RIGHT);
     let mut svg = Svg::new(WIDTH, height, "Phases of the migration over time");
     let bottom = height - 26.0;
     for tick in x.ticks(9) {
         svg.line("grid", (x.of(tick), TOP), (x.of(tick), bottom));
-        let label = format!("{} {unit_name}", tick_label(tick));
+        let label = format!("{} {}", tick_label(tick), unit.name);
         svg.text("tick", (x.of(tick), bottom + 17.0), Anchor::Middle, &label);
     }
     for (row, name) in rows.iter().enumerate() {
@@ -89,10 +117,10 @@ fn span(
     svg.finish()
 }
 
-fn bar(svg: &mut Svg, x: &Scale, y: f64, phase: &Phase, unit: f64) {
-    let start = x.clamped(phase.start_ms / unit);
+fn bar(svg: &mut Svg, x: &Scale, y: f64, phase: &Phase, unit: &Unit) {
+    let start = x.clamped(unit.of(phase.start_ms));
     // A gap of a pixel keeps neighbours apart.
-    let width = (x.clamped((phase.start_ms + phase.ms) / unit) - start - 1.0).max(LEAST);
+    let width = (x.clamped(unit.of(phase.start_ms + phase.ms)) - start - 1.0).max(LEAST);
     let hint = format!(
         "{}: {:.1} ms, from {:.1} ms",
         phase.name, phase.ms, phase.start_ms
