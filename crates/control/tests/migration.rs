@@ -170,6 +170,17 @@ fn a_fenced_port_sends_nothing_and_an_unfenced_one_does() {
 }
 
 #[test]
+fn an_endpoint_on_its_way_is_heard_from_the_source_until_the_override_goes() {
+    let packet = Packet::ip(mac(1), mac(4), ipv4(1).into(), ipv4(4).into());
+    let redirect = Arrivals::Redirect {
+        to: locator(TARGET).address,
+    };
+    let mut world = world(&[SOURCE, TARGET]);
+    world.set_arrivals(SOURCE, &moving(), redirect);
+    assert_eq!(world.send(SOURCE, port(1, 1), packet).len(), 1);
+}
+
+#[test]
 fn an_override_of_drop_keeps_group_frames_from_the_port_as_well() {
     let mut world = world(&[]);
     world.set_arrivals(SOURCE, &moving(), Arrivals::Drop);

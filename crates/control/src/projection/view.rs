@@ -41,7 +41,8 @@ pub struct HostView {
     /// All endpoints of these networks, wherever they are.
     pub entries: BTreeMap<Key, Entry>,
     /// Ports of endpoints on this host: VM taps and vints. A port whose endpoint is elsewhere is
-    /// fenced: nothing that it sends passes.
+    /// fenced: nothing that it sends passes. One with an entry in `arrivals` is on its way and not
+    /// fenced; removing that entry is what fences the source after the commit.
     pub ports: BTreeMap<Key, u32>,
     /// The flow-based tunnel port of each encapsulation in use.
     pub tunnels: BTreeMap<Encap, u32>,

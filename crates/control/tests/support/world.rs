@@ -62,7 +62,7 @@ pub fn ipv6(vm: u8) -> Ipv6Addr {
 }
 
 pub fn member(vm: u8) -> Member {
-    let addresses = vec![format!("{}/24", ipv4(vm)), format!("{}/64", ipv6(vm))];
+    let addresses = [format!("{}/24", ipv4(vm)), format!("{}/64", ipv6(vm))];
     Member {
         name: VmName::new(format!("m{vm}")).unwrap(),
         host: host(1),
