@@ -7,6 +7,7 @@ use crate::{AgentConfig, AgentError, delays, flips, incoming, outgoing, selftest
 use identity::{Credentials, tls};
 use model::news::{Abilities, Answer, Hello, News};
 use model::order::{Order, PROTOCOL};
+use model::vm::VmState;
 use model::{ClusterName, Member, MigrationId, Net, VmName};
 use std::collections::HashMap;
 use std::net::SocketAddr;
@@ -166,16 +167,21 @@ impl Desk {
                 let key = (migration, vm.clone());
                 let known = self.tell_in(&key, incoming::Command::Discard).await;
                 forget(&self.incoming, &key);
-                match known {
-                    Ok(answer) => Ok(answer),
+                match (known, self.vms.get(&(cluster.clone(), vm.clone()))) {
+                    (Ok(answer), _) => Ok(answer),
+                    (Err(_), Some(it)) if it.state().await == VmState::Running => {
+                        Err(format!("'{vm}' runs on this host; it is not discarded"))
+                    }
                     // The receiver is gone: what may be left is a process and a port.
-                    Err(_) => self.remove(&(cluster, vm)).await,
+                    (Err(_), _) => self.remove(&(cluster, vm)).await,
                 }
             }
             Order::FinishSource { migration, cluster, vm } => {
                 let key = (migration, vm.clone());
                 let _ = self.tell_out(&key, outgoing::Command::Finish).await;
                 forget(&self.outgoing, &key);
+                // Nothing may make it resume on its way out.
+                self.vms.kill(&(cluster.clone(), vm.clone())).await;
                 self.remove(&(cluster, vm)).await
             }
             Order::FinishTarget { migration, cluster, vm } => {

@@ -245,16 +245,22 @@ impl Vms {
 
     /// Ends a VM's process and forgets it. Ending one that is gone is fine.
     pub async fn end(&self, key: &Key) {
+        let Some(vm) = self.get(key) else { return };
+        let _ = tokio::time::timeout(Duration::from_secs(2), vm.qmp.quit()).await;
+        self.kill(key).await;
+    }
+
+    /// Ends a VM's process without asking it, and forgets it. Ending one that is gone is fine.
+    pub async fn kill(&self, key: &Key) {
         let vm = self.all.lock().ok().and_then(|mut all| all.remove(key));
         let Some(vm) = vm else { return };
-        let _ = tokio::time::timeout(Duration::from_secs(2), vm.qmp.quit()).await;
+        end_process(&vm.record);
         for _ in 0..100 {
             if !alive(&vm.record) {
                 break;
             }
-            tokio::time::sleep(Duration::from_millis(10)).await;
+            tokio::time::sleep(Duration::from_millis(5)).await;
         }
-        end_process(&vm.record);
         let _ = std::fs::remove_dir_all(&vm.folder);
     }
 }

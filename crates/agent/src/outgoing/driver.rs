@@ -527,7 +527,7 @@ impl Driver {
     /// it; the migration is cancelled last.
     async fn abort(&mut self) -> Result<Answer, String> {
         let patience = Instant::now() + Duration::from_secs(2);
-        while !self.returned_all && self.pump.is_some() && Instant::now() < patience {
+        while self.gate.is_some() && !self.returned_all && self.pump.is_some() && Instant::now() < patience {
             match tokio::time::timeout(Duration::from_millis(100), next_peer(&mut self.pump)).await {
                 Ok(Peer::Packets(packets)) => self.returned.extend(packets),
                 Ok(Peer::PacketsEnd) => self.returned_all = true,

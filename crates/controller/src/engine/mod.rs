@@ -1,0 +1,372 @@
+//! Migrations: drives `migration::gang` with real hosts.
+//!
+//! | module | job |
+//! |---|---|
+//! | here | the list of migrations, plans, begin and cancel, news to the migration it is for |
+//! | [`run`] | one migration: events in, commands out, what people see of it |
+//! | [`steps`] | what each command of the gang takes |
+//! | [`record`] | phases and figures |
+
+mod record;
+mod run;
+mod steps;
+
+use crate::{Events, Hosts, Registry};
+use api::Problem;
+use migration::plan::{self, Candidate};
+use model::migration::{Kind, Migration, Options, Plan, Progress, State, VmMove};
+use model::news::{Answer, Hello, News};
+use model::order::Order;
+use model::{Cluster, ClusterName, HostName, Member, MemberKind, MigrationId, SiteName};
+use run::Input;
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex};
+use store::{Store, StoreExt};
+use tokio::sync::{OnceCell, mpsc};
+
+/// Where migrations are kept in the store.
+const PREFIX: &str = "migrations/";
+
+/// Plans and carries out migrations.
+pub struct Engine {
+    hosts: Hosts,
+    registry: Registry,
+    events: Events,
+    store: Arc<dyn Store>,
+    all: Mutex<BTreeMap<MigrationId, Known>>,
+    remembered: OnceCell<()>,
+}
+
+struct Known {
+    seen: Arc<Mutex<Migration>>,
+    input: Option<mpsc::UnboundedSender<Input>>,
+}
+
+/// One VM of a gang and where it goes.
+#[derive(Debug, Clone)]
+pub(crate) struct Mover {
+    member: Member,
+    source: Hello,
+    target: Hello,
+}
+
+impl Engine {
+    /// The engine over all of it. Migrations of earlier lives are listed; one that had not ended is
+    /// told as failed, with what to look at.
+    pub fn new(hosts: Hosts, registry: Registry, events: Events, store: Arc<dyn Store>) -> Arc<Self> {
+        let engine =
+            Arc::new(Self {
+            hosts,
+            registry,
+            events,
+            store,
+            all: Mutex::default(),
+            remembered: OnceCell::new(),
+        });
+        let (it, mut news) = (Arc::downgrade(&engine), engine.hosts.subscribe());
+        tokio::spawn(async move {
+            while let Some((host, news)) = news.recv().await {
+                let Some(engine) = it.upgrade() else { return };
+                engine.route(host, news);
+            }
+        });
+        engine
+    }
+
+    /// Reads the migrations of earlier lives, once.
+    async fn remember(&self) {
+        self.remembered.get_or_init(|| self.read_kept()).await;
+    }
+
+    async fn read_kept(&self) {
+        let kept = match self.store.list_json::<Migration>(PREFIX).await {
+            Ok((kept, _)) => kept,
+            Err(error) => return tracing::error!(%error, "earlier migrations cannot be read"),
+        };
+        let Ok(mut all) = self.all.lock() else { return };
+        for row in kept {
+            let mut migration = row.value;
+            if !migration.state.is_final() {
+                migration.message = format!(
+                    "the controller ended while it was {}; every VM runs where `transhume vm list` says",
+                    state_word(migration.state)
+                );
+                migration.state = State::Failed;
+            }
+            let known = Known { seen: Arc::new(Mutex::new(migration.clone())), input: None };
+            all.insert(migration.id, known);
+        }
+    }
+
+    fn route(&self, host: HostName, news: News) {
+        let id = match &news {
+            News::Flipped { migration, .. }
+            | News::Progress { migration, .. }
+            | News::Held { migration, .. }
+            | News::WontConverge { migration, .. }
+            | News::PreSwitchover { migration, .. }
+            | News::Stopped { migration, .. }
+            | News::Resumed { migration, .. }
+            | News::Sent { migration, .. }
+            | News::DidNotStop { migration, .. }
+            | News::Failed { migration, .. } => migration,
+            News::VmGone { .. } => return,
+        };
+        let input = self.all.lock().ok().and_then(|all| all.get(id).and_then(|known| known.input.clone()));
+        if let Some(input) = input {
+            let _ = input.send(Input::News(host, news));
+        }
+    }
+
+    /// What a migration would do.
+    ///
+    /// # Errors
+    /// When the question makes no sense.
+    pub async fn plan(&self, cluster: &ClusterName, to: &SiteName, options: &Options) -> Result<Plan, Problem> {
+        let (cluster, from, movers) = self.movers(cluster, to).await?;
+        Ok(self.plan_of(&cluster, &from, to, &movers, options).await)
+    }
+
+    async fn plan_of(
+        &self,
+        cluster: &Cluster,
+        from: &SiteName,
+        to: &SiteName,
+        movers: &[Mover],
+        options: &Options,
+    ) -> Plan {
+        let delays = futures::future::join_all(movers.iter().map(|mover| {
+            steps::one_way(&self.hosts, &mover.source.host, &mover.target)
+        }))
+        .await;
+        let candidates: Vec<_> = movers
+            .iter()
+            .zip(delays)
+            .map(|(mover, one_way_ms)| Candidate {
+                member: &mover.member,
+                source: &mover.source,
+                target: &mover.target,
+                one_way_ms,
+            })
+            .collect();
+        let mtu = self.registry.net(&cluster.name).await.map_or(1500, |net| net.mtu);
+        plan::make(&cluster.name, cluster.encap, mtu, (from, to), &candidates, options)
+    }
+
+    /// The VMs of a cluster that are not at the target yet, and where each would go.
+    async fn movers(
+        &self,
+        name: &ClusterName,
+        to: &SiteName,
+    ) -> Result<(Cluster, SiteName, Vec<Mover>), Problem> {
+        let cluster = self.registry.cluster(name).await.ok_or_else(|| {
+            Problem::not_found(
+                format!("There is no cluster '{name}'."),
+                "List the clusters with `transhume cluster list`.",
+            )
+        })?;
+        let mut targets: Vec<Hello> = self
+            .hosts
+            .connected()
+            .iter()
+            .filter_map(|host| self.hosts.info(host))
+            .filter(|hello| hello.site == *to)
+            .collect();
+        if targets.is_empty() {
+            return Err(Problem::unavailable(
+                format!("No host of site '{to}' is connected."),
+                "Look at `transhume host list`; start an agent there or choose another site.",
+            ));
+        }
+        let (mut from, mut movers) = (None, Vec::new());
+        for member in &cluster.members {
+            if !matches!(member.kind, MemberKind::Vm { .. }) {
+                continue;
+            }
+            let key = (name.clone(), member.name.clone());
+            let Some(entry) = self.registry.entry(&key).await else { continue };
+            let source = self.hosts.info(&entry.locator.host).ok_or_else(|| {
+                Problem::unavailable(
+                    format!("The host '{}' of '{}' is not connected.", entry.locator.host, member.name),
+                    "Start its agent; the VM itself runs on.",
+                )
+            })?;
+            if source.site == *to {
+                continue;
+            }
+            targets.sort_by_key(|hello| std::cmp::Reverse(hello.abilities.free_mib));
+            let Some(target) = targets.first_mut() else { continue };
+            from.get_or_insert(source.site.clone());
+            movers.push(Mover { member: member.clone(), source, target: target.clone() });
+            if let MemberKind::Vm { spec } = &member.kind {
+                target.abilities.free_mib =
+                    target.abilities.free_mib.saturating_sub(u64::from(spec.memory_mib));
+            }
+        }
+        match from {
+            Some(from) => Ok((cluster, from, movers)),
+            None => Err(Problem::refused(
+                format!("Every VM of cluster '{name}' is at '{to}' already."),
+                "Choose another target with --to.",
+            )),
+        }
+    }
+
+    /// Begins one and returns at once.
+    ///
+    /// # Errors
+    /// When the question makes no sense, a precheck fails, or the cluster is on its way already.
+    pub async fn migrate(
+        self: &Arc<Self>,
+        cluster: &ClusterName,
+        to: &SiteName,
+        options: &Options,
+    ) -> Result<Migration, Problem> {
+        self.remember().await;
+        self.refuse_second(cluster)?;
+        let (cluster, from, movers) = self.movers(cluster, to).await?;
+        let plan = self.plan_of(&cluster, &from, to, &movers, options).await;
+        if let Some(obstacle) = plan.obstacle() {
+            return Err(Problem::refused(
+                format!("The plan fails at '{}': {}.", obstacle.name, obstacle.message),
+                "See the whole plan with `transhume plan`.",
+            ));
+        }
+        let mut options = options.clone();
+        if movers.iter().any(|m| !m.source.abilities.prediction || !m.target.abilities.prediction)
+            && options.order == model::migration::FlipOrder::BeforeStop
+        {
+            options.order = model::migration::FlipOrder::Redirect;
+        }
+        let (input, inbox) = mpsc::unbounded_channel();
+        let migration = {
+            self.refuse_second(&cluster.name)?;
+            let Ok(mut all) = self.all.lock() else {
+                return Err(Problem::internal("The list of migrations is lost."));
+            };
+            let next = all.keys().filter_map(|id| id.as_str().strip_prefix("m-")?.parse::<u64>().ok()).max();
+            let id = MigrationId::new(format!("m-{:04}", next.unwrap_or(0) + 1))
+                .map_err(|error| Problem::internal(error.to_string()))?;
+            let migration = Migration {
+                id: id.clone(),
+                cluster: cluster.name.clone(),
+                from,
+                to: to.clone(),
+                kind: Kind::Live,
+                options,
+                state: State::Preparing,
+                message: "the targets are made ready".into(),
+                vms: movers.iter().map(begun).collect(),
+                phases: Vec::new(),
+                started_unix_ms: crate::clock::unix_ms(),
+                total_ms: 0.0,
+            };
+            let seen = Arc::new(Mutex::new(migration.clone()));
+            all.insert(id, Known { seen: seen.clone(), input: Some(input.clone()) });
+            let run = run::Run::new(
+                steps::Steps::new(self.hosts.clone(), self.registry.clone(), &migration, &movers, input),
+                self.events.clone(),
+                self.store.clone(),
+                seen,
+            );
+            tokio::spawn(run.run(inbox));
+            migration
+        };
+        Ok(migration)
+    }
+
+    fn refuse_second(&self, cluster: &ClusterName) -> Result<(), Problem> {
+        let Ok(all) = self.all.lock() else { return Ok(()) };
+        for known in all.values() {
+            if let Ok(seen) = known.seen.lock()
+                && seen.cluster == *cluster
+                && !seen.state.is_final()
+            {
+                return Err(Problem::conflict(
+                    format!("Cluster '{cluster}' is on its way already, as {}.", seen.id),
+                    format!("Watch it with `transhume migration watch {}`.", seen.id),
+                ));
+            }
+        }
+        Ok(())
+    }
+
+    /// Every one that is known, oldest first.
+    ///
+    /// # Errors
+    /// None at present; the signature is the API's.
+    pub async fn list(&self) -> Result<Vec<Migration>, Problem> {
+        self.remember().await;
+        let all = self.all.lock().map(|all| {
+            all.values().filter_map(|known| known.seen.lock().ok().map(|seen| seen.clone())).collect()
+        });
+        Ok(all.unwrap_or_default())
+    }
+
+    /// One of them.
+    ///
+    /// # Errors
+    /// When there is none of this identity.
+    pub async fn get(&self, id: &MigrationId) -> Result<Migration, Problem> {
+        self.remember().await;
+        let found = self.all.lock().ok().and_then(|all| {
+            all.get(id).and_then(|known| known.seen.lock().ok().map(|seen| seen.clone()))
+        });
+        found.ok_or_else(|| {
+            Problem::not_found(
+                format!("There is no migration '{id}'."),
+                "List them with `transhume migration list`.",
+            )
+        })
+    }
+
+    /// Asks one to go back to its source.
+    ///
+    /// # Errors
+    /// When it is past the point of return, or over.
+    pub async fn cancel(&self, id: &MigrationId) -> Result<Migration, Problem> {
+        let seen = self.get(id).await?;
+        let input = self.all.lock().ok().and_then(|all| all.get(id).and_then(|known| known.input.clone()));
+        let (reply, answer) = tokio::sync::oneshot::channel();
+        let taken = input.is_some_and(|input| input.send(Input::Cancel(reply)).is_ok());
+        if taken && answer.await.unwrap_or(false) {
+            return self.get(id).await;
+        }
+        Err(Problem::conflict(
+            format!("Migration {id} is {} and cannot be cancelled.", state_word(seen.state)),
+            "When it has ended, move the cluster back with `transhume migrate`.",
+        ))
+    }
+}
+
+fn begun(mover: &Mover) -> VmMove {
+    VmMove {
+        vm: mover.member.name.clone(),
+        from: mover.source.host.clone(),
+        to: mover.target.host.clone(),
+        progress: Progress::default(),
+        figures: model::migration::Figures::default(),
+    }
+}
+
+/// A state as people say it.
+pub(crate) fn state_word(state: State) -> &'static str {
+    match state {
+        State::Preparing => "preparing",
+        State::PreCopy => "in pre-copy",
+        State::Hold => "on hold",
+        State::Armed => "armed",
+        State::Switchover => "switching over",
+        State::Verify => "being verified",
+        State::CleanUp => "cleaning up",
+        State::Arrived => "arrived",
+        State::Aborting => "going back",
+        State::Aborted => "aborted",
+        State::Failed => "failed",
+    }
+}
+
+/// Orders that are answered by `Done` or nothing of interest.
+pub(crate) async fn order(hosts: &Hosts, host: &HostName, order: Order) -> Result<Answer, String> {
+    hosts.order(host, order).await.map_err(|error| error.to_string())
+}

@@ -1,0 +1,201 @@
+//! One migration: events in, commands out, and what people see of it.
+
+use super::record::{Record, phase_name};
+use super::steps::Steps;
+use crate::Events;
+use migration::gang::{Command, Event, Gang};
+use model::HostName;
+use model::event::What;
+use model::migration::{Migration, State};
+use model::news::News;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+use store::{Store, StoreExt};
+use tokio::sync::{mpsc, oneshot};
+
+/// What reaches a running migration.
+pub(crate) enum Input {
+    /// An agent's news.
+    News(HostName, News),
+    /// How a command went.
+    Event(Event),
+    /// A prediction for every VM, ms.
+    Predicted(f64),
+    /// An unscheduled flip took this long, ms.
+    RuleSwitch(model::VmName, f64),
+    /// The user wants it back; answered with whether it goes.
+    Cancel(oneshot::Sender<bool>),
+}
+
+/// A running migration.
+pub(crate) struct Run {
+    steps: Arc<Steps>,
+    events: Events,
+    store: Arc<dyn Store>,
+    seen: Arc<Mutex<Migration>>,
+    record: Record,
+}
+
+impl Run {
+    pub(crate) fn new(
+        steps: Steps,
+        events: Events,
+        store: Arc<dyn Store>,
+        seen: Arc<Mutex<Migration>>,
+    ) -> Self {
+        let record = Record::new(steps.hosts.now());
+        Self { steps: Arc::new(steps), events, store, seen, record }
+    }
+
+    pub(crate) async fn run(mut self, mut inbox: mpsc::UnboundedReceiver<Input>) {
+        let (mut gang, commands) = Gang::begin(self.steps.names(), self.steps.options.order);
+        self.save().await;
+        self.tell_phase(State::Preparing, gang.message());
+        self.steps.measure().await;
+        self.carry_out(commands);
+        let timeout = Duration::from_secs_f64(self.steps.options.converge_s.clamp(1.0, 1e6));
+        let deadline = tokio::time::sleep(timeout);
+        tokio::pin!(deadline);
+        let mut late = false;
+        while !gang.state().is_final() {
+            let event = tokio::select! {
+                input = inbox.recv() => match input {
+                    Some(input) => self.take(input, &gang),
+                    None => return,
+                },
+                () = &mut deadline, if !late => {
+                    late = true;
+                    Some(Event::TimedOut)
+                }
+            };
+            let Some(event) = event else { continue };
+            tracing::debug!(migration = %self.steps.id, ?event);
+            let commands = gang.next(event);
+            self.steps.burst_bytes(gang.burst_bytes());
+            self.show(&gang).await;
+            self.carry_out(commands);
+        }
+        // Late news (the last flips' acknowledgements, the byte counts) still belongs to the report.
+        let grace = tokio::time::sleep(Duration::from_millis(150));
+        tokio::pin!(grace);
+        loop {
+            tokio::select! {
+                Some(input) = inbox.recv() => {
+                    self.take(input, &gang);
+                }
+                () = &mut grace => break,
+            }
+        }
+        self.steps.release_cluster();
+        self.save().await;
+        let message = gang.message().to_owned();
+        self.events.emit(What::Ended {
+            migration: self.steps.id.clone(),
+            arrived: gang.state() == State::Arrived,
+            message,
+        });
+    }
+
+    /// Takes an input into the record and gives the gang's event for it.
+    fn take(&mut self, input: Input, gang: &Gang) -> Option<Event> {
+        match input {
+            Input::Event(event) => Some(event),
+            Input::Cancel(reply) => {
+                let _ = reply.send(gang.can_cancel());
+                Some(Event::Cancel)
+            }
+            Input::Predicted(gap_ms) => {
+                if let Ok(mut seen) = self.seen.lock() {
+                    for it in &mut seen.vms {
+                        it.figures.predicted_gap_ms = Some(gap_ms);
+                    }
+                }
+                None
+            }
+            Input::RuleSwitch(vm, took) => {
+                if let Ok(mut seen) = self.seen.lock()
+                    && let Some(it) = seen.vms.iter_mut().find(|it| it.vm == vm)
+                {
+                    it.figures.rule_switch_ms = Some(took);
+                }
+                None
+            }
+            Input::News(host, news) => {
+                if let Ok(mut seen) = self.seen.lock() {
+                    self.record.news(&mut seen, &self.steps.hosts, &news);
+                }
+                if let News::Progress { vm, progress, .. } = &news {
+                    self.events.emit(What::Progress {
+                        migration: self.steps.id.clone(),
+                        vm: vm.clone(),
+                        progress: *progress,
+                    });
+                }
+                event_of(&host, news)
+            }
+        }
+    }
+
+    async fn show(&mut self, gang: &Gang) {
+        let changed = match self.seen.lock() {
+            Ok(mut seen) => {
+                seen.message = gang.message().to_owned();
+                self.record.state(&mut seen, gang.state())
+            }
+            Err(_) => false,
+        };
+        if changed {
+            self.save().await;
+            self.tell_phase(gang.state(), gang.message());
+        }
+    }
+
+    fn tell_phase(&self, state: State, message: &str) {
+        tracing::info!(migration = %self.steps.id, state = super::state_word(state), "{message}");
+        self.events.emit(What::Phase {
+            migration: self.steps.id.clone(),
+            vm: None,
+            phase: phase_name(state).unwrap_or("end").to_owned(),
+            message: message.to_owned(),
+        });
+    }
+
+    async fn save(&self) {
+        let seen = self.seen.lock().map(|seen| seen.clone());
+        let Ok(seen) = seen else { return };
+        let key = format!("{}{}", super::PREFIX, seen.id);
+        if let Err(error) = self.store.put_json(&key, &seen).await {
+            tracing::error!(%error, migration = %seen.id, "the migration could not be saved");
+        }
+    }
+
+    fn carry_out(&self, commands: Vec<Command>) {
+        for command in commands {
+            tracing::debug!(migration = %self.steps.id, ?command);
+            let steps = self.steps.clone();
+            tokio::spawn(async move { steps.carry_out(command).await });
+        }
+    }
+}
+
+fn event_of(host: &HostName, news: News) -> Option<Event> {
+    Some(match news {
+        News::Held { vm, burst_bytes, .. } => Event::Held { vm, burst_bytes },
+        News::WontConverge { vm, dirty_rate, send_rate, .. } => Event::WontConverge {
+            why: format!(
+                "'{vm}' dirties {:.0} MB/s and only {:.0} MB/s can be sent, so it never becomes ready; give it more bandwidth or allow the guest to be slowed (--allow-slowdown)",
+                dirty_rate / 1e6,
+                send_rate / 1e6
+            ),
+            vm,
+        },
+        News::PreSwitchover { vm, .. } => Event::AtPreSwitchover(vm),
+        News::Stopped { vm, .. } => Event::Stopped(vm),
+        News::Resumed { vm, .. } => Event::Resumed(vm),
+        News::DidNotStop { vm, .. } => Event::DidNotStop(vm),
+        News::Failed { vm, reason, in_doubt, .. } => {
+            Event::Failed { vm, why: format!("on '{host}': {reason}"), in_doubt }
+        }
+        News::Flipped { .. } | News::Progress { .. } | News::Sent { .. } | News::VmGone { .. } => return None,
+    })
+}

@@ -1,0 +1,435 @@
+//! What each command of the gang takes: orders to hosts, changes of the directory.
+
+use super::run::Input;
+use super::{Mover, order};
+use crate::{Hosts, Registry};
+use migration::gang::{Command, Event};
+use migration::gap::{self, Gap};
+use migration::plan::{Candidate, DRAIN_MS, link_rate};
+use migration::schedule::{self, Schedule};
+use model::migration::{FlipOrder, Migration, Options};
+use model::news::{Answer, Hello};
+use model::order::{Order, Sending};
+use model::{ClusterName, HostName, Locator, MigrationId, VmName};
+use std::collections::BTreeMap;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+use tokio::sync::mpsc;
+
+/// Wire rate in bulk, as a share of the link: the rest is for everybody else.
+const BULK_SHARE: f64 = 0.82;
+/// Rate on hold, as a share of the link, before compression.
+const HOLD_SHARE: f64 = 0.6;
+/// QEMU takes new limits at the end of its 100 ms window.
+const WINDOW_MS: f64 = 102.0;
+/// Room for a late order, ms.
+const SLACK_MS: f64 = 60.0;
+/// Unlimited iterations before the stop: enough to send what a window left, ms.
+const SPRINT_MS: f64 = 40.0;
+/// The guest must answer its agent within this at the target, ms.
+const VERIFY_MS: f64 = 5000.0;
+
+/// One migration's hands.
+pub(crate) struct Steps {
+    pub(crate) hosts: Hosts,
+    pub(crate) id: MigrationId,
+    pub(crate) options: Options,
+    registry: Registry,
+    cluster: ClusterName,
+    movers: BTreeMap<VmName, Mover>,
+    input: mpsc::UnboundedSender<Input>,
+    burst: AtomicU64,
+    /// One-way data delay from a peer to a source host, ms.
+    delays: Mutex<BTreeMap<(HostName, HostName), f64>>,
+}
+
+/// One-way delay from a host to another one's responder, ms, measured now.
+pub(crate) async fn one_way(hosts: &Hosts, from: &HostName, to: &Hello) -> Option<f64> {
+    if *from == to.host {
+        return Some(0.0);
+    }
+    let question = Order::MeasureDelays { hosts: vec![(to.host.clone(), to.delay_responder)] };
+    match hosts.order(from, question).await {
+        Ok(Answer::Delays { one_way_ms }) => one_way_ms.first().map(|(_, ms)| *ms),
+        _ => None,
+    }
+}
+
+impl Steps {
+    pub(crate) fn new(
+        hosts: Hosts,
+        registry: Registry,
+        migration: &Migration,
+        movers: &[Mover],
+        input: mpsc::UnboundedSender<Input>,
+    ) -> Self {
+        Self {
+            hosts,
+            registry,
+            id: migration.id.clone(),
+            options: migration.options.clone(),
+            cluster: migration.cluster.clone(),
+            movers: movers.iter().map(|m| (m.member.name.clone(), m.clone())).collect(),
+            input,
+            burst: AtomicU64::new(0),
+            delays: Mutex::default(),
+        }
+    }
+
+    pub(crate) fn names(&self) -> Vec<VmName> {
+        self.movers.keys().cloned().collect()
+    }
+
+    /// The cluster is free for other changes again.
+    pub(crate) fn release_cluster(&self) {
+        self.registry.release(&self.cluster);
+    }
+
+    /// Expected bytes of the whole gang after the stop.
+    pub(crate) fn burst_bytes(&self, bytes: u64) {
+        self.burst.store(bytes, Ordering::Relaxed);
+    }
+
+    fn say(&self, event: Event) {
+        let _ = self.input.send(Input::Event(event));
+    }
+
+    fn fail(&self, vm: &VmName, why: String) {
+        self.say(Event::Failed { vm: vm.clone(), why, in_doubt: false });
+    }
+
+    /// Every host whose switch forwards to the gang: those with members, and the targets.
+    async fn peers(&self) -> Vec<HostName> {
+        let mut peers: Vec<_> = self.registry.holders(&self.cluster).await.into_iter().collect();
+        peers.extend(self.movers.values().map(|mover| mover.target.host.clone()));
+        peers.sort();
+        peers.dedup();
+        peers
+    }
+
+    /// Measures the data delay of every peer to every source.
+    pub(crate) async fn measure(&self) {
+        let sources: BTreeMap<_, _> =
+            self.movers.values().map(|m| (m.source.host.clone(), m.source.clone())).collect();
+        let mut pairs = Vec::new();
+        for peer in self.peers().await {
+            for source in sources.values() {
+                pairs.push((peer.clone(), source.clone()));
+            }
+        }
+        let measured = futures::future::join_all(pairs.iter().map(|(peer, source)| async {
+            one_way(&self.hosts, peer, source).await.map(|ms| ((peer.clone(), source.host.clone()), ms))
+        }));
+        let measured: BTreeMap<_, _> = measured.await.into_iter().flatten().collect();
+        tracing::info!(migration = %self.id, ?measured, "one-way delays");
+        if let Ok(mut delays) = self.delays.lock() {
+            *delays = measured;
+        }
+    }
+
+    fn delay(&self, from: &HostName, to: &HostName) -> f64 {
+        let delays = self.delays.lock();
+        delays.ok().and_then(|all| all.get(&(from.clone(), to.clone())).copied()).unwrap_or(0.0)
+    }
+
+    /// The link that the gang shares, bytes a second.
+    fn link(&self) -> f64 {
+        let candidates: Vec<_> = self
+            .movers
+            .values()
+            .map(|m| Candidate { member: &m.member, source: &m.source, target: &m.target, one_way_ms: None })
+            .collect();
+        link_rate(&candidates, &self.options)
+    }
+
+    pub(crate) async fn carry_out(&self, command: Command) {
+        match command {
+            Command::Prepare(vm) => self.prepare(vm).await,
+            Command::Send(vm) => self.send(vm).await,
+            Command::Arm(vms) => self.arm(vms).await,
+            Command::Release(vm) => {
+                // A refusal needs no answer: the source tells that the VM did not stop.
+                if let Some(mover) = self.movers.get(&vm) {
+                    let release = Order::Release { migration: self.id.clone(), vm };
+                    if let Err(why) = order(&self.hosts, &mover.source.host, release).await {
+                        tracing::warn!(migration = %self.id, %why, "a release was not taken");
+                    }
+                }
+            }
+            Command::Flip(vm) => self.flip(vm).await,
+            Command::Continue(vm) => {
+                let go_on = Order::Continue { migration: self.id.clone(), vm: vm.clone() };
+                self.at_source(&vm, go_on).await;
+            }
+            Command::Verify(vm) => self.verify(vm).await,
+            Command::Ask(vm) => self.ask(vm).await,
+            Command::TakeBack { vm, flipped, sending } => self.take_back(vm, flipped, sending).await,
+            Command::Finish(vm) => self.finish(vm).await,
+        }
+    }
+
+    async fn at_source(&self, vm: &VmName, what: Order) {
+        let Some(mover) = self.movers.get(vm) else { return };
+        if let Err(why) = order(&self.hosts, &mover.source.host, what).await {
+            self.fail(vm, why);
+        }
+    }
+
+    fn there(&self, mover: &Mover) -> Locator {
+        Locator { host: mover.target.host.clone(), address: mover.target.underlay }
+    }
+
+    fn here(&self, mover: &Mover) -> Locator {
+        Locator { host: mover.source.host.clone(), address: mover.source.underlay }
+    }
+
+    async fn prepare(&self, vm: VmName) {
+        let Some(mover) = self.movers.get(&vm) else { return };
+        let Some(net) = self.registry.net(&self.cluster).await else {
+            return self.fail(&vm, format!("cluster '{}' is gone", self.cluster));
+        };
+        // The target needs the network's other endpoints before the VM is there.
+        let target = &mover.target.host;
+        let know = Order::Apply {
+            nets: vec![net.clone()],
+            entries: self.registry.entries(&self.cluster).await,
+            removed: Vec::new(),
+            at: None,
+            migration: Some(self.id.clone()),
+        };
+        if let Err(why) = order(&self.hosts, target, know).await {
+            return self.fail(&vm, why);
+        }
+        let prepare = Order::PrepareTarget {
+            migration: self.id.clone(),
+            net,
+            member: mover.member.clone(),
+            source: mover.source.host.clone(),
+        };
+        match order(&self.hosts, target, prepare).await {
+            Ok(_) => self.say(Event::Prepared(vm)),
+            Err(why) => self.fail(&vm, why),
+        }
+    }
+
+    async fn send(&self, vm: VmName) {
+        let Some(mover) = self.movers.get(&vm) else { return };
+        let share = self.link() / self.movers.len().max(1) as f64;
+        let relay = std::net::SocketAddr::new(mover.target.relay_ip, mover.target.delay_responder.port() - 1);
+        let send = Order::Migrate {
+            migration: self.id.clone(),
+            cluster: self.cluster.clone(),
+            vm: vm.clone(),
+            relay,
+            target: mover.target.host.clone(),
+            locator: self.there(mover),
+            how: Sending {
+                order: self.options.order,
+                bulk_rate: (share * BULK_SHARE) as u64,
+                hold_rate: (share * HOLD_SHARE) as u64,
+                allow_slowdown: self.options.allow_slowdown,
+            },
+        };
+        match order(&self.hosts, &mover.source.host, send).await {
+            Ok(_) => self.say(Event::Sending(vm)),
+            Err(why) => self.fail(&vm, why),
+        }
+    }
+
+    fn predict(&self) -> Gap {
+        let first = self.movers.values().next();
+        let one_way_ms = self
+            .movers
+            .values()
+            .map(|m| self.delay(&m.target.host, &m.source.host))
+            .fold(0.0, f64::max);
+        Gap::predict(gap::Known {
+            drain_ms: DRAIN_MS,
+            one_way_ms,
+            burst_bytes: self.burst.load(Ordering::Relaxed),
+            link: self.link(),
+            vms: self.movers.len(),
+            cpus: first.map_or(1, |m| m.target.abilities.cpus as usize),
+            translated: first.is_some_and(|m| m.target.abilities.accel == "tcg"),
+        })
+    }
+
+    async fn arm(&self, vms: Vec<VmName>) {
+        let gap = self.predict();
+        tracing::info!(migration = %self.id, ?gap, total_ms = gap.total_ms(), "predicted gap");
+        let _ = self.input.send(Input::Predicted(gap.total_ms()));
+        if gap.total_ms() > self.options.max_gap_ms {
+            return self.say(Event::TooLong(format!(
+                "the network downtime would be about {:.0} ms and {:.0} ms are allowed; nothing was flipped",
+                gap.total_ms(),
+                self.options.max_gap_ms
+            )));
+        }
+        let peers = self.peers().await;
+        let slowest = peers.iter().filter_map(|h| self.hosts.control_delay_ms(h)).fold(0.0, f64::max);
+        let now = self.hosts.now();
+        let schedule_of = |source: &HostName| schedule::Known {
+            now,
+            slowest_control_ms: slowest,
+            to_source_ms: peers.iter().map(|peer| (peer.clone(), self.delay(peer, source))).collect(),
+            window_ms: WINDOW_MS,
+            sprint_ms: SPRINT_MS,
+            slack_ms: SLACK_MS,
+            drain_ms: DRAIN_MS,
+        };
+        let movers: Vec<_> = vms.iter().filter_map(|vm| self.movers.get(vm)).collect();
+        // One moment for all: the latest that any of them needs.
+        let stop_at = movers.iter().map(|m| Schedule::make(&schedule_of(&m.source.host)).stop_at).max();
+        let Some(stop_at) = stop_at else { return };
+        let results = futures::future::join_all(movers.iter().map(|mover| async {
+            let vm = &mover.member.name;
+            let arm = Order::Arm { migration: self.id.clone(), vm: vm.clone(), stop_at, sprint_ms: SPRINT_MS };
+            let armed = order(&self.hosts, &mover.source.host, arm);
+            let flips = async {
+                if self.options.order != FlipOrder::BeforeStop {
+                    return Ok(());
+                }
+                let at = peers
+                    .iter()
+                    .map(|peer| {
+                        let ahead = self.delay(peer, &mover.source.host) + DRAIN_MS;
+                        (peer.clone(), stop_at.plus_ms(-ahead))
+                    })
+                    .collect();
+                self.commit(vm, self.there(mover), Some(at)).await
+            };
+            let (armed, flips) = tokio::join!(armed, flips);
+            armed.map(|_| ()).and(flips).map_err(|why| (vm.clone(), why))
+        }))
+        .await;
+        match results.into_iter().find_map(Result::err) {
+            None => self.say(Event::Scheduled),
+            Some((vm, why)) => self.fail(&vm, why),
+        }
+    }
+
+    async fn commit(
+        &self,
+        vm: &VmName,
+        locator: Locator,
+        at: Option<BTreeMap<HostName, model::Nanos>>,
+    ) -> Result<(), String> {
+        let key = (self.cluster.clone(), vm.clone());
+        let done = self.registry.commit(&key, locator, at, Some(self.id.clone())).await;
+        done.map(|_| ()).map_err(|problem| problem.to_string())
+    }
+
+    async fn flip(&self, vm: VmName) {
+        let Some(mover) = self.movers.get(&vm) else { return };
+        let begun = Instant::now();
+        match self.commit(&vm, self.there(mover), None).await {
+            Ok(()) => {
+                let took = begun.elapsed().as_secs_f64() * 1000.0;
+                let _ = self.input.send(Input::RuleSwitch(vm.clone(), took));
+                self.say(Event::Flipped(vm));
+            }
+            Err(why) => self.fail(&vm, why),
+        }
+    }
+
+    async fn verify(&self, vm: VmName) {
+        let Some(mover) = self.movers.get(&vm) else { return };
+        let verify =
+            Order::Verify { cluster: self.cluster.clone(), vm: vm.clone(), wait_ms: VERIFY_MS };
+        match order(&self.hosts, &mover.target.host, verify).await {
+            Ok(_) => self.say(Event::Verified(vm)),
+            Err(why) => self.fail(&vm, why),
+        }
+    }
+
+    async fn discard(&self, vm: &VmName, mover: &Mover) -> Result<(), String> {
+        let discard = Order::DiscardTarget {
+            migration: self.id.clone(),
+            cluster: self.cluster.clone(),
+            vm: vm.clone(),
+        };
+        order(&self.hosts, &mover.target.host, discard).await.map(|_| ())
+    }
+
+    /// Asks until the target answers: nobody else may decide.
+    async fn ask(&self, vm: VmName) {
+        let Some(mover) = self.movers.get(&vm) else { return };
+        loop {
+            if self.hosts.is_connected(&mover.target.host) {
+                match self.discard(&vm, mover).await {
+                    Ok(()) => return self.say(Event::Resolved { vm, runs_at_target: false }),
+                    Err(_) if self.runs_there(&vm, mover).await => {
+                        return self.say(Event::Resolved { vm, runs_at_target: true });
+                    }
+                    Err(why) => tracing::warn!(migration = %self.id, %vm, %why, "still in doubt"),
+                }
+            }
+            tokio::time::sleep(Duration::from_millis(500)).await;
+        }
+    }
+
+    async fn runs_there(&self, vm: &VmName, mover: &Mover) -> bool {
+        match order(&self.hosts, &mover.target.host, Order::ListVms).await {
+            Ok(Answer::Vms { vms }) => vms.iter().any(|here| {
+                here.cluster == self.cluster && here.vm == *vm && here.state == model::vm::VmState::Running
+            }),
+            _ => false,
+        }
+    }
+
+    /// Every step is tried; what fails is told and does not keep the next from being tried, except
+    /// that a source is not let go while its VM may run at the target.
+    async fn take_back(&self, vm: VmName, flipped: bool, sending: bool) {
+        let Some(mover) = self.movers.get(&vm) else { return };
+        let id = self.id.clone();
+        let (source, target) = (&mover.source.host, &mover.target.host);
+        let warn = |step: &str, result: Result<(), String>| {
+            if let Err(why) = result {
+                tracing::warn!(migration = %self.id, %vm, step, %why, "while taking back");
+            }
+        };
+        if flipped {
+            let gate = Order::Gate { migration: id.clone(), vm: vm.clone() };
+            warn("gate", order(&self.hosts, source, gate).await.map(|_| ()));
+            warn("flip back", self.commit(&vm, self.here(mover), None).await);
+            let peers = self.peers().await;
+            let farthest = peers.iter().map(|peer| self.delay(peer, target)).fold(0.0, f64::max);
+            let wait_ms = farthest.max(self.delay(target, source)) + 12.0;
+            let give = Order::ReturnQueue { migration: id.clone(), vm: vm.clone(), wait_ms };
+            warn("return the queue", order(&self.hosts, target, give).await.map(|_| ()));
+            // The frames are on their way before the connection ends.
+            tokio::time::sleep(Duration::from_secs_f64((wait_ms + 10.0) / 1000.0)).await;
+        }
+        while let Err(why) = self.discard(&vm, mover).await {
+            if self.runs_there(&vm, mover).await {
+                warn("flip again", self.commit(&vm, self.there(mover), None).await);
+                return self.say(Event::Resolved { vm, runs_at_target: true });
+            }
+            if !sending {
+                break;
+            }
+            tracing::warn!(migration = %self.id, %vm, %why, "the target does not let go");
+            tokio::time::sleep(Duration::from_millis(500)).await;
+        }
+        if sending {
+            let abort = Order::AbortSource { migration: id, vm: vm.clone() };
+            warn("resume at the source", order(&self.hosts, source, abort).await.map(|_| ()));
+        }
+        self.say(Event::TakenBack(vm));
+    }
+
+    async fn finish(&self, vm: VmName) {
+        let Some(mover) = self.movers.get(&vm) else { return };
+        let (id, cluster) = (self.id.clone(), self.cluster.clone());
+        let keep = Order::FinishTarget { migration: id.clone(), cluster: cluster.clone(), vm: vm.clone() };
+        let remove = Order::FinishSource { migration: id, cluster, vm: vm.clone() };
+        for (host, what) in [(&mover.target.host, keep), (&mover.source.host, remove)] {
+            while let Err(why) = order(&self.hosts, host, what.clone()).await {
+                tracing::warn!(migration = %self.id, %vm, %why, "clean-up is tried again");
+                tokio::time::sleep(Duration::from_millis(500)).await;
+            }
+        }
+        self.say(Event::Finished(vm));
+    }
+}
