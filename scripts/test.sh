@@ -68,7 +68,7 @@ cargo fmt --all --check -- -l || also "formatting of the files above, run \`make
 step "licences, bans, sources (cargo deny)"
 cargo deny --log-level error check licenses bans sources || also "cargo deny, deny.toml says what may be in the tree"
 step "lints (clippy, warnings are errors)"
-cargo clippy --workspace --all-targets --locked --quiet -- -D warnings || also "clippy"
+cargo clippy --workspace --all-targets --locked --quiet --keep-going -- -D warnings || also "clippy"
 step "build"
 cargo build --workspace --all-targets --locked --quiet || fail "the build$failures"
 step "tests"
