@@ -239,14 +239,12 @@ impl Engine {
             options.order = model::migration::FlipOrder::Redirect;
         }
         let (input, inbox) = mpsc::unbounded_channel();
+        let id = self.next_id()?;
+        self.registry.reserve(&cluster.name, id.clone()).await?;
         let migration = {
-            self.refuse_second(&cluster.name)?;
             let Ok(mut all) = self.all.lock() else {
                 return Err(Problem::internal("The list of migrations is lost."));
             };
-            let next = all.keys().filter_map(|id| id.as_str().strip_prefix("m-")?.parse::<u64>().ok()).max();
-            let id = MigrationId::new(format!("m-{:04}", next.unwrap_or(0) + 1))
-                .map_err(|error| Problem::internal(error.to_string()))?;
             let migration = Migration {
                 id: id.clone(),
                 cluster: cluster.name.clone(),
@@ -273,6 +271,13 @@ impl Engine {
             migration
         };
         Ok(migration)
+    }
+
+    fn next_id(&self) -> Result<MigrationId, Problem> {
+        let number = |id: &MigrationId| id.as_str().strip_prefix("m-")?.parse::<u64>().ok();
+        let last = self.all.lock().ok().and_then(|all| all.keys().filter_map(number).max());
+        MigrationId::new(format!("m-{:04}", last.unwrap_or(0) + 1))
+            .map_err(|error| Problem::internal(error.to_string()))
     }
 
     fn refuse_second(&self, cluster: &ClusterName) -> Result<(), Problem> {

@@ -161,8 +161,8 @@ impl Run {
     }
 
     async fn save(&self) {
-        let seen = self.seen.lock().map(|seen| seen.clone());
-        let Ok(seen) = seen else { return };
+        let seen = self.seen.lock().ok().map(|seen| seen.clone());
+        let Some(seen) = seen else { return };
         let key = format!("{}{}", super::PREFIX, seen.id);
         if let Err(error) = self.store.put_json(&key, &seen).await {
             tracing::error!(%error, migration = %seen.id, "the migration could not be saved");

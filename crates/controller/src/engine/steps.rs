@@ -189,17 +189,9 @@ impl Steps {
         let Some(net) = self.registry.net(&self.cluster).await else {
             return self.fail(&vm, format!("cluster '{}' is gone", self.cluster));
         };
-        // The target needs the network's other endpoints before the VM is there.
         let target = &mover.target.host;
-        let know = Order::Apply {
-            nets: vec![net.clone()],
-            entries: self.registry.entries(&self.cluster).await,
-            removed: Vec::new(),
-            at: None,
-            migration: Some(self.id.clone()),
-        };
-        if let Err(why) = order(&self.hosts, target, know).await {
-            return self.fail(&vm, why);
+        if let Err(problem) = self.registry.admit(&self.cluster, target).await {
+            return self.fail(&vm, problem.to_string());
         }
         let prepare = Order::PrepareTarget {
             migration: self.id.clone(),
@@ -317,7 +309,11 @@ impl Steps {
     ) -> Result<(), String> {
         let key = (self.cluster.clone(), vm.clone());
         let done = self.registry.commit(&key, locator, at, Some(self.id.clone())).await;
-        done.map(|_| ()).map_err(|problem| problem.to_string())
+        let told = done.map_err(|problem| problem.to_string())?.told;
+        match told.into_iter().find_map(|(host, outcome)| outcome.err().map(|why| (host, why))) {
+            None => Ok(()),
+            Some((host, why)) => Err(format!("'{host}' did not take the change of '{vm}': {why}")),
+        }
     }
 
     async fn flip(&self, vm: VmName) {
