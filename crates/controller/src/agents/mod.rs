@@ -1,0 +1,43 @@
+//! The agents' port.
+//!
+//! | module | job |
+//! |---|---|
+//! | `port` | TCP and TLS: who gets as far as saying something |
+//! | `joining` | strangers: one request to join, one answer |
+//! | `conversation` | a host with a certificate: hello, then frames until it ends |
+//! | [`admission`] | join tokens |
+//!
+//! Nothing is trusted here but the certificate's name; what agents report is judged by those who
+//! use it.
+
+pub mod admission;
+mod conversation;
+mod joining;
+mod port;
+
+pub use port::AgentsPort;
+
+/// Why a peer was turned away, or a conversation ended.
+#[derive(Debug, thiserror::Error)]
+enum PeerError {
+    #[error("it was silent for {0} s")]
+    Silent(u64),
+    #[error("it closed the connection")]
+    Closed,
+    #[error("{0}")]
+    Io(#[from] std::io::Error),
+    #[error("a frame cannot be read: {0}")]
+    Frame(#[from] serde_json::Error),
+    #[error("its first frame is not a hello")]
+    NoHello,
+    #[error("it speaks protocol {0}, this controller {ours}: run the same version on both", ours = model::order::PROTOCOL)]
+    Protocol(u32),
+    #[error(transparent)]
+    Identity(#[from] identity::IdentityError),
+    #[error(transparent)]
+    Ledger(#[from] crate::directory::LedgerError),
+    #[error("it does not take what it is sent")]
+    Stuck,
+    #[error("a newer connection of the same host took its place")]
+    Replaced,
+}

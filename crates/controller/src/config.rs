@@ -1,0 +1,68 @@
+//! What the controller is told when it starts, as TOML.
+
+use serde::{Deserialize, Serialize};
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
+use std::path::PathBuf;
+
+/// Configuration of the controller.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ControllerConfig {
+    /// Folder of the authority's key and, unless `store` says otherwise, the store.
+    pub state: PathBuf,
+    /// Unix socket of the API.
+    #[serde(default = "socket")]
+    pub socket: PathBuf,
+    /// Where agents dial in.
+    #[serde(default = "listen")]
+    pub listen: SocketAddr,
+    /// Address and port that join tokens tell agents to dial, where it is not `listen`.
+    #[serde(default)]
+    pub advertise: Option<String>,
+    /// The store's file; `store.db` in the state folder when it is not given.
+    #[serde(default)]
+    pub store: Option<PathBuf>,
+    /// Where the API is served to other machines, over TLS; nowhere when it is not given.
+    #[serde(default)]
+    pub api_listen: Option<SocketAddr>,
+    /// File with the bearer token for `api_listen`.
+    #[serde(default)]
+    pub api_token_file: Option<PathBuf>,
+}
+
+fn socket() -> PathBuf {
+    PathBuf::from("/run/transhume/api.sock")
+}
+
+fn listen() -> SocketAddr {
+    SocketAddr::new(IpAddr::V6(Ipv6Addr::UNSPECIFIED), 7443)
+}
+
+impl ControllerConfig {
+    /// The store's file.
+    pub fn store_file(&self) -> PathBuf {
+        self.store
+            .clone()
+            .unwrap_or_else(|| self.state.join("store.db"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_state_folder_is_enough() {
+        let config: ControllerConfig = toml::from_str("state = '/var/lib/transhume'").unwrap();
+        assert_eq!(config.listen.port(), 7443);
+        assert_eq!(
+            config.store_file(),
+            PathBuf::from("/var/lib/transhume/store.db")
+        );
+    }
+
+    #[test]
+    fn a_misspelt_key_is_refused() {
+        assert!(toml::from_str::<ControllerConfig>("state = '/x'\nlisen = '[::]:1'").is_err());
+    }
+}

@@ -1,0 +1,164 @@
+//! One agent's connection: orders out, answers back, and how long that took.
+
+use super::OrderError;
+use super::outbox::{NotTaken, Outbox};
+use super::patience::patience;
+use crate::lock;
+use model::HostName;
+use model::news::{Answer, Hello};
+use model::order::{Down, Order};
+use std::collections::{HashMap, VecDeque};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+use tokio::sync::oneshot;
+use tokio_util::sync::CancellationToken;
+
+/// Round trips that are remembered.
+const TRIPS: usize = 32;
+
+/// How an order went, as the agent says.
+type Outcome = Result<Answer, String>;
+
+/// One agent's connection.
+pub(crate) struct Connection {
+    hello: Hello,
+    outbox: Outbox,
+    asked: Mutex<HashMap<u64, Asked>>,
+    number: AtomicU64,
+    trips: Mutex<VecDeque<Duration>>,
+    ended: CancellationToken,
+}
+
+struct Asked {
+    answer: oneshot::Sender<Outcome>,
+    sent: Instant,
+}
+
+impl Connection {
+    pub(crate) fn new(hello: Hello, outbox: Outbox) -> Self {
+        Self {
+            hello,
+            outbox,
+            asked: Mutex::default(),
+            number: AtomicU64::new(1),
+            trips: Mutex::default(),
+            ended: CancellationToken::new(),
+        }
+    }
+
+    pub(crate) fn host(&self) -> &HostName {
+        &self.hello.host
+    }
+
+    pub(crate) fn hello(&self) -> &Hello {
+        &self.hello
+    }
+
+    pub(crate) fn outbox(&self) -> &Outbox {
+        &self.outbox
+    }
+
+    /// Gives an order.
+    pub(crate) fn send(self: &Arc<Self>, order: Order) -> Result<Waiting, OrderError> {
+        let host = || self.host().clone();
+        let patience = patience(&order);
+        let id = self.number.fetch_add(1, Ordering::Relaxed);
+        let (answer, receiver) = oneshot::channel();
+        lock(&self.asked).insert(
+            id,
+            Asked {
+                answer,
+                sent: Instant::now(),
+            },
+        );
+        // Forgets the question when it is dropped, so also on the two ways out below.
+        let waiting = Waiting {
+            connection: self.clone(),
+            id,
+            receiver,
+            patience,
+        };
+        let frame = Down::Order {
+            id,
+            order: Box::new(order),
+        };
+        match self.outbox.push(&frame) {
+            Ok(()) => Ok(waiting),
+            Err(NotTaken::Closed) => Err(OrderError::NotConnected { host: host() }),
+            Err(NotTaken::TooLarge) => Err(OrderError::TooLarge { host: host() }),
+        }
+    }
+
+    /// Takes the answer to an order; one that nobody waits for any more is dropped.
+    pub(crate) fn answered(&self, id: u64, outcome: Outcome) {
+        let Some(asked) = lock(&self.asked).remove(&id) else {
+            return;
+        };
+        let mut trips = lock(&self.trips);
+        if trips.len() == TRIPS {
+            trips.pop_front();
+        }
+        trips.push_back(asked.sent.elapsed());
+        drop(trips);
+        let _ = asked.answer.send(outcome);
+    }
+
+    /// The shortest of the recent round trips.
+    pub(crate) fn shortest_trip(&self) -> Option<Duration> {
+        lock(&self.trips).iter().min().copied()
+    }
+
+    /// Ends the connection: whoever waits for an answer learns that it is lost.
+    pub(crate) fn end(&self) {
+        self.ended.cancel();
+        self.outbox.close();
+        lock(&self.asked).clear();
+    }
+
+    /// Waits until somebody ends the connection.
+    pub(crate) async fn ended(&self) {
+        self.ended.cancelled().await;
+    }
+}
+
+/// An order that was given and not answered yet.
+pub struct Waiting {
+    connection: Arc<Connection>,
+    id: u64,
+    receiver: oneshot::Receiver<Outcome>,
+    patience: Duration,
+}
+
+impl Waiting {
+    /// The host.
+    pub fn host(&self) -> &HostName {
+        self.connection.host()
+    }
+
+    /// Waits for the answer.
+    ///
+    /// # Errors
+    /// [`OrderError::Refused`], [`OrderError::Lost`] and [`OrderError::TimedOut`].
+    pub async fn answer(mut self) -> Result<Answer, OrderError> {
+        let host = || self.connection.host().clone();
+        match tokio::time::timeout(self.patience, &mut self.receiver).await {
+            Ok(Ok(Ok(answer))) => Ok(answer),
+            Ok(Ok(Err(sentence))) => Err(OrderError::Refused {
+                host: host(),
+                sentence,
+            }),
+            Ok(Err(_)) => Err(OrderError::Lost { host: host() }),
+            Err(_) => {
+                let ms = u64::try_from(self.patience.as_millis()).unwrap_or(u64::MAX);
+                Err(OrderError::TimedOut { host: host(), ms })
+            }
+        }
+    }
+}
+
+impl Drop for Waiting {
+    fn drop(&mut self) {
+        lock(&self.connection.asked).remove(&self.id);
+    }
+}

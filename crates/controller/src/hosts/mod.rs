@@ -1,0 +1,170 @@
+//! Who is connected, and orders to them.
+//!
+//! An order is written by whoever gives it, on the spot ([`outbox`]), and its answer wakes whoever
+//! waits for it: between a change of the directory and the frames on the wire there is no task, no
+//! queue and no log line. Who may connect is decided in [`crate::agents`].
+
+mod connection;
+mod error;
+mod outbox;
+mod patience;
+
+pub(crate) use connection::Connection;
+pub use connection::Waiting;
+pub use error::OrderError;
+pub(crate) use outbox::Outbox;
+
+use crate::{clock, lock};
+use model::news::{Answer, Hello, News};
+use model::order::Order;
+use model::{HostName, Nanos};
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex};
+use tokio::sync::{broadcast, mpsc};
+
+/// News that a slow listener may be behind before it loses some.
+const NEWS: usize = 16_384;
+/// The same for hosts that come and go.
+const CHANGES: usize = 1024;
+
+/// A host came or went.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum HostChange {
+    /// Its agent dialled in and was given what it must know.
+    Up(HostName),
+    /// Its connection ended.
+    Down(HostName),
+}
+
+/// Every connected host. Clones share it.
+#[derive(Clone)]
+pub struct Hosts(Arc<Inner>);
+
+struct Inner {
+    connections: Mutex<BTreeMap<HostName, Arc<Connection>>>,
+    news: broadcast::Sender<(HostName, News)>,
+    subscribers: Mutex<Vec<mpsc::UnboundedSender<(HostName, News)>>>,
+    changes: broadcast::Sender<HostChange>,
+}
+
+impl Default for Hosts {
+    fn default() -> Self {
+        Self(Arc::new(Inner {
+            connections: Mutex::default(),
+            news: broadcast::channel(NEWS).0,
+            subscribers: Mutex::default(),
+            changes: broadcast::channel(CHANGES).0,
+        }))
+    }
+}
+
+impl Hosts {
+    /// Gives an order and waits for its answer.
+    ///
+    /// # Errors
+    /// See [`OrderError`].
+    pub async fn order(&self, host: &HostName, order: Order) -> Result<Answer, OrderError> {
+        self.send(host, order)?.answer().await
+    }
+
+    /// Gives an order: it is on the wire, or in the socket's queue, when this returns. Orders given
+    /// one after the other arrive in that order.
+    ///
+    /// # Errors
+    /// [`OrderError::NotConnected`], and [`OrderError::TooLarge`].
+    pub fn send(&self, host: &HostName, order: Order) -> Result<Waiting, OrderError> {
+        let connection = self.connection(host);
+        let connection =
+            connection.ok_or_else(|| OrderError::NotConnected { host: host.clone() })?;
+        connection.send(order)
+    }
+
+    /// What agents tell, from now on. A listener that is slow loses the oldest and is told so.
+    pub fn news(&self) -> broadcast::Receiver<(HostName, News)> {
+        self.0.news.subscribe()
+    }
+
+    /// What agents tell, from now on, all of it. Take it soon: nothing bounds what waits.
+    pub fn subscribe(&self) -> mpsc::UnboundedReceiver<(HostName, News)> {
+        let (sender, receiver) = mpsc::unbounded_channel();
+        lock(&self.0.subscribers).push(sender);
+        receiver
+    }
+
+    /// Hosts that come and go, from now on.
+    pub fn changes(&self) -> broadcast::Receiver<HostChange> {
+        self.0.changes.subscribe()
+    }
+
+    /// What a connected host said of itself; its rows are left out, the directory has them.
+    pub fn info(&self, host: &HostName) -> Option<Hello> {
+        self.connection(host)
+            .map(|connection| connection.hello().clone())
+    }
+
+    /// The connected hosts, by name.
+    pub fn connected(&self) -> Vec<HostName> {
+        lock(&self.0.connections).keys().cloned().collect()
+    }
+
+    /// Whether a host is connected.
+    pub fn is_connected(&self, host: &HostName) -> bool {
+        lock(&self.0.connections).contains_key(host)
+    }
+
+    /// Now, on the clock that moments in orders and news are told by.
+    pub fn now(&self) -> Nanos {
+        clock::now()
+    }
+
+    /// A moment as ns since the Unix epoch.
+    pub fn unix_ns(&self, moment: Nanos) -> i64 {
+        clock::unix_ns(moment)
+    }
+
+    /// Delay of an order to a host, one way, ms: half the shortest recent round trip. None before
+    /// the first answer.
+    pub fn control_delay_ms(&self, host: &HostName) -> Option<f64> {
+        let trip = self.connection(host)?.shortest_trip()?;
+        Some(trip.as_secs_f64() * 500.0)
+    }
+
+    fn connection(&self, host: &HostName) -> Option<Arc<Connection>> {
+        lock(&self.0.connections).get(host).cloned()
+    }
+
+    /// Takes a connection as the host's; an older one is ended.
+    pub(crate) fn attach(&self, connection: &Arc<Connection>) {
+        let host = connection.host().clone();
+        let older = lock(&self.0.connections).insert(host, connection.clone());
+        if let Some(older) = older {
+            older.end();
+        }
+    }
+
+    /// Tells that a host was attached and given what it must know.
+    pub(crate) fn announce(&self, change: HostChange) {
+        // Nobody may listen.
+        let _ = self.0.changes.send(change);
+    }
+
+    /// Forgets a connection that ended; false when a newer one has taken its place.
+    pub(crate) fn detach(&self, connection: &Arc<Connection>) -> bool {
+        connection.end();
+        let mut connections = lock(&self.0.connections);
+        let current = connections.get(connection.host());
+        let ours = current.is_some_and(|current| Arc::ptr_eq(current, connection));
+        if ours {
+            connections.remove(connection.host());
+        }
+        ours
+    }
+
+    /// Hands news on.
+    pub(crate) fn tell(&self, host: &HostName, news: News) {
+        let mut subscribers = lock(&self.0.subscribers);
+        subscribers.retain(|subscriber| subscriber.send((host.clone(), news.clone())).is_ok());
+        drop(subscribers);
+        let _ = self.0.news.send((host.clone(), news));
+    }
+}

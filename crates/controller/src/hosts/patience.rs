@@ -1,0 +1,32 @@
+//! How long an answer is waited for.
+
+use model::order::Order;
+use std::time::Duration;
+
+/// How long an answer is waited for. Generous: it is the connection's end that tells a dead agent,
+/// this is for one that lives and does not answer.
+pub(super) fn patience(order: &Order) -> Duration {
+    let seconds = Duration::from_secs;
+    let ms = |ms: f64| Duration::try_from_secs_f64(ms.max(0.0) / 1000.0).unwrap_or(seconds(60));
+    match order {
+        Order::Replace { .. }
+        | Order::Apply { .. }
+        | Order::Arm { .. }
+        | Order::Release { .. }
+        | Order::Continue { .. }
+        | Order::Gate { .. }
+        | Order::ListVms => seconds(10),
+        Order::Link { .. } | Order::Unlink { .. } | Order::MeasureDelays { .. } => seconds(20),
+        Order::StartVm { .. }
+        | Order::StopVm { .. }
+        | Order::PrepareTarget { .. }
+        | Order::Migrate { .. }
+        | Order::AbortSource { .. }
+        | Order::DiscardTarget { .. }
+        | Order::FinishSource { .. }
+        | Order::FinishTarget { .. } => seconds(60),
+        Order::ReturnQueue { wait_ms, .. } | Order::Verify { wait_ms, .. } => {
+            seconds(10) + ms(*wait_ms)
+        }
+    }
+}

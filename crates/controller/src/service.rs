@@ -1,0 +1,128 @@
+//! The API's questions, answered by the parts.
+
+use crate::agents::admission::{Admission, AdmissionError};
+use crate::engine::Engine;
+use crate::{Events, Hosts, Registry, problems};
+use api::view::{Cluster, Endpoint, Host, JoinToken, Placed, Site, Vm};
+use api::{Problem, Service};
+use async_trait::async_trait;
+use model::migration::{Migration, Options, Plan};
+use model::{ClusterName, HostName, Member, MigrationId, SiteName, VmName};
+use std::sync::Arc;
+
+/// What answers the API.
+pub struct Controlling {
+    /// Who is connected.
+    pub hosts: Hosts,
+    /// Clusters, members and the directory.
+    pub registry: Registry,
+    /// What happened.
+    pub events: Events,
+    /// Migrations.
+    pub engine: Arc<Engine>,
+    pub(crate) admission: Admission,
+    /// What join tokens tell agents to dial.
+    pub(crate) dial: String,
+}
+
+#[async_trait]
+impl Service for Controlling {
+    async fn sites(&self) -> Result<Vec<Site>, Problem> {
+        Ok(self.registry.show_sites().await)
+    }
+
+    async fn hosts(&self) -> Result<Vec<Host>, Problem> {
+        Ok(self.registry.show_hosts().await)
+    }
+
+    async fn clusters(&self) -> Result<Vec<Cluster>, Problem> {
+        Ok(self.registry.show_clusters().await)
+    }
+
+    async fn cluster(&self, name: &ClusterName) -> Result<Cluster, Problem> {
+        let cluster = self.registry.show_cluster(name).await;
+        cluster.ok_or_else(|| crate::registry::no_such_cluster(name))
+    }
+
+    async fn apply_cluster(&self, spec: model::Cluster) -> Result<Cluster, Problem> {
+        let name = spec.name.clone();
+        self.registry.apply(spec).await?;
+        self.cluster(&name).await
+    }
+
+    async fn delete_cluster(&self, name: &ClusterName) -> Result<(), Problem> {
+        self.registry.delete(name).await
+    }
+
+    async fn link(&self, cluster: &ClusterName, member: Member) -> Result<Placed, Problem> {
+        self.registry.link(cluster, member).await
+    }
+
+    async fn unlink(&self, cluster: &ClusterName, member: &VmName) -> Result<(), Problem> {
+        self.registry.unlink(cluster, member).await
+    }
+
+    async fn update(
+        &self,
+        cluster: &ClusterName,
+        member: &VmName,
+        to: &HostName,
+    ) -> Result<Placed, Problem> {
+        self.registry.update(cluster, member, to).await
+    }
+
+    async fn vms(&self) -> Result<Vec<Vm>, Problem> {
+        Ok(self.registry.show_vms().await)
+    }
+
+    async fn endpoints(&self) -> Result<Vec<Endpoint>, Problem> {
+        Ok(self.registry.show_endpoints().await)
+    }
+
+    async fn plan(
+        &self,
+        cluster: &ClusterName,
+        to: &SiteName,
+        options: Options,
+    ) -> Result<Plan, Problem> {
+        self.engine.plan(cluster, to, &options).await
+    }
+
+    async fn migrate(
+        &self,
+        cluster: &ClusterName,
+        to: &SiteName,
+        options: Options,
+    ) -> Result<Migration, Problem> {
+        self.engine.migrate(cluster, to, &options).await
+    }
+
+    async fn migrations(&self) -> Result<Vec<Migration>, Problem> {
+        self.engine.list().await
+    }
+
+    async fn migration(&self, id: &MigrationId) -> Result<Migration, Problem> {
+        self.engine.get(id).await
+    }
+
+    async fn cancel(&self, id: &MigrationId) -> Result<Migration, Problem> {
+        self.engine.cancel(id).await
+    }
+
+    async fn events(&self, from: Option<u64>, follow: bool) -> Result<api::Events, Problem> {
+        Ok(self.events.stream(from, follow))
+    }
+
+    async fn join_token(&self) -> Result<JoinToken, Problem> {
+        let fresh = self.admission.token().await.map_err(|error| match error {
+            AdmissionError::Store(error) => problems::store(&error),
+            error => Problem::internal(problems::sentence(&error.to_string())),
+        })?;
+        Ok(JoinToken {
+            token: fresh.token.text(),
+            controller: self.dial.clone(),
+            ca_sha256: fresh.token.fingerprint,
+            expires_unix_ms: fresh.expires_unix_ms,
+        })
+    }
+}
