@@ -15,8 +15,10 @@ pub enum Instruction {
     /// Change bits of the metadata.
     WriteMetadata {
         /// Value.
+        #[serde(serialize_with = "crate::wire::hex64")]
         metadata: u64,
         /// Bits that count.
+        #[serde(serialize_with = "crate::wire::hex64")]
         mask: u64,
     },
     /// Add to the action set, which runs at the end of the pipeline.

@@ -34,6 +34,7 @@ pub struct Learn {
     /// Priority of the new rule.
     pub priority: u16,
     /// Cookie of the new rule.
+    #[serde(serialize_with = "crate::wire::hex64")]
     pub cookie: u64,
     /// How it behaves.
     pub flags: LearnFlags,

@@ -104,8 +104,10 @@ pub enum NiciraAction {
     /// Write metadata.
     WriteMetadata {
         /// Value.
+        #[serde(serialize_with = "crate::wire::hex64")]
         metadata: u64,
         /// Bits that count.
+        #[serde(serialize_with = "crate::wire::hex64")]
         mask: u64,
     },
     /// Push an MPLS label with this Ethernet type.

@@ -3,7 +3,7 @@
 use serde::Serialize;
 use serde::ser::SerializeStruct;
 
-use super::Message;
+use super::{Body, Message};
 use crate::error::DecodeError;
 use crate::wire::{Blob, Reader, Writer};
 
@@ -94,7 +94,16 @@ impl Serialize for ErrorMessage {
         if let Some(experimenter) = self.experimenter {
             o.serialize_field("experimenter", &experimenter)?;
         }
-        o.serialize_field("data", &self.data)?;
+        // An error inside an error is left as bytes: their nesting has no bound.
+        match self.refused_message() {
+            Some(request) if !matches!(request.body, Body::Error(_)) => {
+                o.serialize_field("request", &request)?;
+            }
+            _ if self.kind == 0 => {
+                o.serialize_field("text", &String::from_utf8_lossy(&self.data))?;
+            }
+            _ => o.serialize_field("data", &self.data)?,
+        }
         o.end()
     }
 }

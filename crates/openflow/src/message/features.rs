@@ -28,6 +28,7 @@ flags! {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Features {
     /// Datapath id: 16 bits of choice and the switch's Ethernet address.
+    #[serde(serialize_with = "crate::wire::hex64")]
     pub datapath_id: u64,
     /// Packets that can wait for the controller.
     pub n_buffers: u32,

@@ -53,8 +53,10 @@ pub(crate) const ANY_GROUP: u32 = 0xffff_ffff;
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize)]
 pub struct FlowMod {
     /// The rule's mark; chosen by the controller.
+    #[serde(serialize_with = "crate::wire::hex64")]
     pub cookie: u64,
     /// Bits of the cookie that restrict modification and deletion; 0 for no restriction.
+    #[serde(serialize_with = "crate::wire::hex64")]
     pub cookie_mask: u64,
     /// Table; 255 for all when deleting.
     pub table_id: u8,

@@ -27,6 +27,7 @@ open_enum! {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct FlowRemoved {
     /// Its cookie.
+    #[serde(serialize_with = "crate::wire::hex64")]
     pub cookie: u64,
     /// Its priority.
     pub priority: u16,

@@ -40,6 +40,7 @@ pub struct PacketIn {
     /// Table of the rule.
     pub table_id: u8,
     /// Cookie of the rule.
+    #[serde(serialize_with = "crate::wire::hex64")]
     pub cookie: u64,
     /// Pipeline fields: input port, tunnel, metadata, registers.
     #[serde(rename = "match")]

@@ -19,8 +19,10 @@ pub struct FlowStatsRequest {
     /// Rules that use this group, `0xffffffff` for no restriction.
     pub out_group: u32,
     /// Rules with this cookie under the mask.
+    #[serde(serialize_with = "crate::wire::hex64")]
     pub cookie: u64,
     /// Bits of the cookie that count.
+    #[serde(serialize_with = "crate::wire::hex64")]
     pub cookie_mask: u64,
     /// Rules that this match covers.
     #[serde(rename = "match")]
@@ -81,6 +83,7 @@ pub struct FlowStats {
     /// Order of eviction (OpenFlow 1.4 only).
     pub importance: u16,
     /// Cookie.
+    #[serde(serialize_with = "crate::wire::hex64")]
     pub cookie: u64,
     /// Packets so far.
     pub packet_count: u64,

@@ -14,8 +14,10 @@ pub struct TableFeatures {
     /// Name.
     pub name: FixedText<32>,
     /// Bits of metadata that can be matched.
+    #[serde(serialize_with = "crate::wire::hex64")]
     pub metadata_match: u64,
     /// Bits of metadata that can be written.
+    #[serde(serialize_with = "crate::wire::hex64")]
     pub metadata_write: u64,
     /// Bits of table configuration.
     pub config: u32,

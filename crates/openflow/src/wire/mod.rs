@@ -15,6 +15,7 @@ pub(crate) use layout::layout;
 pub(crate) use open_enum::{flags, open_enum, serialize_flags, snake};
 pub use reader::ReservedBytes;
 pub(crate) use reader::{MAX_DEPTH, Reader};
+pub(crate) use text::hex64;
 pub use text::{Blob, FixedText};
 pub(crate) use tlv::{blob_property, decode_tlv, encode_tlv};
 pub(crate) use writer::Writer;

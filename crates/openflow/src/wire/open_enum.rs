@@ -10,7 +10,7 @@ pub(crate) fn snake(name: &str) -> String {
         if c.is_ascii_uppercase() && previous_lower {
             out.push('_');
         }
-        previous_lower = c.is_ascii_lowercase() || c.is_ascii_digit();
+        previous_lower = c.is_ascii_lowercase();
         out.push(c.to_ascii_lowercase());
     }
     out

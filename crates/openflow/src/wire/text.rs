@@ -38,7 +38,14 @@ impl<const N: usize> From<[u8; N]> for Blob {
 
 impl fmt::Display for Blob {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.iter().try_for_each(|b| write!(f, "{b:02x}"))
+        const DIGITS: &[u8; 16] = b"0123456789abcdef";
+        let digit = |v: u8| DIGITS.get(usize::from(v & 15)).copied().unwrap_or(b'?') as char;
+        let mut text = String::with_capacity(self.0.len() * 2);
+        for b in &self.0 {
+            text.push(digit(b >> 4));
+            text.push(digit(*b));
+        }
+        f.write_str(&text)
     }
 }
 
@@ -102,4 +109,10 @@ impl<const N: usize> Wire for FixedText<N> {
     fn encode(&self, w: &mut Writer<'_>) {
         w.bytes(&self.0);
     }
+}
+
+/// Serializes a number as `0x7`: cookies and masks are read bit by bit, and JSON readers round
+/// large numbers.
+pub(crate) fn hex64<S: Serializer>(number: &u64, s: S) -> Result<S::Ok, S::Error> {
+    s.collect_str(&format_args!("{number:#x}"))
 }
