@@ -7,6 +7,7 @@ use std::fs;
 use std::io::{self, Write};
 use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 use nix::fcntl::{Flock, FlockArg};
 use serde::{Serialize, de::DeserializeOwned};
@@ -22,6 +23,8 @@ pub const LONGEST_FOLDER: usize = 107 - LONGEST_SOCKET_NAME;
 
 /// Longest path of a socket relative to the lab folder that callers may use.
 pub const LONGEST_SOCKET_NAME: usize = 40;
+
+const LOCK_PATIENCE: Duration = Duration::from_secs(3);
 
 const MARKER: &str = ".transhume-lab";
 
@@ -230,12 +233,22 @@ impl Folder {
 
     /// Takes the lock that keeps two commands from changing one lab at the same time. It is
     /// released when the guard is dropped or its holder dies.
+    ///
+    /// Waits up to three seconds: a child of a command that was killed may hold the lock for the
+    /// moment between its fork and its exec.
     pub fn lock(&self) -> Result<FolderLock, FolderError> {
-        let dir = fs::File::open(&self.path).map_err(|e| self.io("open", &self.path, e))?;
-        match Flock::lock(dir, FlockArg::LockExclusiveNonblock) {
-            Ok(lock) => Ok(FolderLock(lock)),
-            Err((_, nix::errno::Errno::EWOULDBLOCK)) => Err(FolderError::Busy(self.path.clone())),
-            Err((_, e)) => Err(self.io("lock", &self.path, e.into())),
+        let deadline = Instant::now() + LOCK_PATIENCE;
+        let mut dir = fs::File::open(&self.path).map_err(|e| self.io("open", &self.path, e))?;
+        loop {
+            dir = match Flock::lock(dir, FlockArg::LockExclusiveNonblock) {
+                Ok(lock) => return Ok(FolderLock(lock)),
+                Err((dir, nix::errno::Errno::EWOULDBLOCK)) if Instant::now() < deadline => dir,
+                Err((_, nix::errno::Errno::EWOULDBLOCK)) => {
+                    return Err(FolderError::Busy(self.path.clone()));
+                }
+                Err((_, e)) => return Err(self.io("lock", &self.path, e.into())),
+            };
+            std::thread::sleep(Duration::from_millis(10));
         }
     }
 

@@ -10,6 +10,22 @@
 //! - [`wan`]: the relay between the sites: gateway, delay, jitter, rate, loss.
 //! - [`testbed`]: all of it together, up and down.
 //!
+//! What runs at the sites is started on top of that:
+//!
+//! ```no_run
+//! use lab::boxed::{Program, SELF_EXE};
+//! use lab::testbed::{Options, Testbed};
+//!
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let lab = Testbed::up(&Options::default())?;
+//! let agent = Program::new("north", [SELF_EXE, "agent", "--site", "north"]);
+//! lab.boxed().spawn("agent-north", &agent)?; // log/agent-north.log, run/agent-north.pid
+//! let routes = lab.boxed().run(&Program::new("north", ["ip", "route"]))?;
+//! lab::testbed::down(None)?;
+//! # Ok(())
+//! # }
+//! ```
+//!
 //! The lab's processes are this very binary, started again with a hidden subcommand: `main` calls
 //! [`run_if_hidden`] before anything else.
 

@@ -428,3 +428,34 @@ fn a_person_can_enter_a_site_from_outside() {
         "{text}"
     );
 }
+
+/// Runs `lab up` inside a lab, whose root may spoil things that a test may not spoil outside.
+fn up_inside(lab: &lab::testbed::Testbed, spoil: &str, folder: &str) -> String {
+    let script = format!("{spoil} && exec {HELPER} up {folder}");
+    let apart = ["unshare", "--mount", "sh", "-c", &script];
+    let output = lab.boxed().exec(&Program::new("north", apart)).unwrap();
+    assert_eq!(
+        output.end,
+        End::Code(1),
+        "{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+    String::from_utf8_lossy(&output.stderr).into_owned()
+}
+
+#[test]
+fn a_host_without_user_namespaces_or_space_is_told_the_way_out_and_left_as_it_was() {
+    let scratch = Scratch::new();
+    let lab = scratch.up();
+    let folder = scratch.root().join("inner");
+    let inner = folder.to_str().unwrap();
+    let said = up_inside(&lab, "echo 0 > /proc/sys/user/max_user_namespaces", inner);
+    assert!(
+        said.contains("user namespaces") && said.contains("sysctl"),
+        "{said}"
+    );
+    assert!(!folder.exists());
+    let said = up_inside(&lab, "mount -t tmpfs -o size=1m tmpfs /mnt", "/mnt/lab");
+    assert!(said.contains("make room"), "{said}");
+    assert_eq!(said.lines().count(), 1, "one sentence: {said}");
+}

@@ -26,11 +26,11 @@ use crate::net::Plan;
 
 /// How much too early a packet may leave, so as to go with others and to make up for the time that
 /// waking up takes.
-const EARLY: Nanos = 50_000;
+const EARLY: Nanos = 75_000;
 
 /// Departures are collected for at most this long (counted from the last time, so a lone packet
 /// does not wait at all).
-const QUANTUM: Nanos = 150_000;
+const QUANTUM: Nanos = 225_000;
 
 /// While packets are under way, arrivals are read at least this often; more often where packets
 /// stay in the WAN for less than four times this.
@@ -71,11 +71,19 @@ pub fn run(config: &WanConfig, control_socket: &Path) -> io::Result<()> {
     // SAFETY: plain numbers.
     unsafe { libc::prctl(libc::PR_SET_TIMERSLACK, 1, 0, 0, 0) };
     let mut relay = Relay::open(config)?;
+    relay.find_links()?;
     let inbox = control::serve(control_socket)?;
     loop {
-        relay.sleep(&inbox)?;
-        relay.turn(&inbox)?;
+        let woken_by = relay.sleep(&inbox)?;
+        relay.turn(&inbox, woken_by)?;
     }
+}
+
+/// What is known to be readable; that spares the relay two system calls a turn.
+#[derive(Debug, Clone, Copy, Default)]
+struct WokenBy {
+    links: bool,
+    control: bool,
 }
 
 struct Relay {
@@ -126,11 +134,35 @@ impl Relay {
         })
     }
 
-    /// Sleeps until there is something to do.
-    fn sleep(&self, inbox: &Inbox) -> io::Result<()> {
-        if self.more {
-            return Ok(());
+    /// Learns all links before anybody counts on the relay.
+    fn find_links(&mut self) -> io::Result<()> {
+        // The kernel has answered the question of `LinkEvents::open` by now (netlink(7)).
+        self.read_links()?;
+        let missing = |(name, port): (&String, &usize)| {
+            (self.interface_of_port[*port] == 0).then(|| name.clone())
+        };
+        match self.port_of_name.iter().find_map(missing) {
+            None => Ok(()),
+            Some(name) => Err(io::Error::new(
+                io::ErrorKind::NotFound,
+                format!("the uplink {name} is not in this namespace"),
+            )),
         }
+    }
+
+    fn read_links(&mut self) -> io::Result<()> {
+        for link in self.links.read()? {
+            if let Some(port) = self.port_of_name.get(&link.name) {
+                self.port_of_interface.insert(link.interface, *port);
+                self.interface_of_port[*port] = link.interface;
+                self.gateway.carrier(*port, link.up);
+            }
+        }
+        Ok(())
+    }
+
+    /// Sleeps until there is something to do.
+    fn sleep(&self, inbox: &Inbox) -> io::Result<WokenBy> {
         let now = monotonic();
         // Packets stay in the WAN at least for its floor, so their arrival can be read later.
         let read_every = READ_EVERY.min(self.paths.floor() / 4);
@@ -146,29 +178,31 @@ impl Relay {
             let read_at = self.last_turn + read_every;
             wake = Some(wake.map_or(read_at, |at| at.min(read_at)));
         }
+        if self.more {
+            wake = Some(now);
+        }
         let limit =
             wake.map(|at| TimeSpec::from_duration(Duration::from_nanos(at.saturating_sub(now))));
-        let mut fds = vec![
+        let mut fds = [
             PollFd::new(self.links.as_fd(), PollFlags::POLLIN),
             PollFd::new(inbox.as_fd(), PollFlags::POLLIN),
+            PollFd::new(self.socket.as_fd(), PollFlags::POLLIN),
         ];
-        if !patient {
-            fds.push(PollFd::new(self.socket.as_fd(), PollFlags::POLLIN));
-        }
-        match ppoll(&mut fds, limit, None) {
-            Ok(_) | Err(nix::errno::Errno::EINTR) => Ok(()),
+        let watched = if patient { 2 } else { 3 };
+        match ppoll(&mut fds[..watched], limit, None) {
+            Ok(_) => {
+                let [links, control] = [&fds[0], &fds[1]].map(|fd| fd.any().unwrap_or(true));
+                Ok(WokenBy { links, control })
+            }
+            Err(nix::errno::Errno::EINTR) => Ok(WokenBy::default()),
             Err(e) => Err(e.into()),
         }
     }
 
-    fn turn(&mut self, inbox: &Inbox) -> io::Result<()> {
+    fn turn(&mut self, inbox: &Inbox, woken_by: WokenBy) -> io::Result<()> {
         self.wakeups += 1;
-        for link in self.links.read()? {
-            if let Some(port) = self.port_of_name.get(&link.name) {
-                self.port_of_interface.insert(link.interface, *port);
-                self.interface_of_port[*port] = link.interface;
-                self.gateway.carrier(*port, link.up);
-            }
+        if woken_by.links {
+            self.read_links()?;
         }
         let Self {
             socket,
@@ -205,7 +239,9 @@ impl Relay {
         });
         self.gateway.advance(now, &mut self.out);
         self.flush();
-        inbox.clear();
+        if woken_by.control {
+            inbox.clear();
+        }
         while let Some((request, reply)) = inbox.take() {
             // A caller that is gone needs no answer.
             let _ = reply.send(self.answer(&request));
