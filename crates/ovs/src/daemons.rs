@@ -25,6 +25,9 @@ const SCHEMA: &str = "/usr/share/openvswitch/vswitch.ovsschema";
 /// A program that did not end this long after SIGTERM is killed.
 const GRACE: Duration = Duration::from_secs(3);
 
+/// How often the daemons are looked for.
+const LOOK: Duration = Duration::from_millis(200);
+
 /// The daemons of one folder. Dropping the value leaves them running; see [`Daemons::stop`].
 #[derive(Debug, Clone)]
 pub struct Daemons {
@@ -95,6 +98,19 @@ impl Daemons {
             done = true;
         }
         Ok(done)
+    }
+
+    /// Starts whichever of the two has ended, whenever it has. Does not return; spawn it, and abort
+    /// it before [`Daemons::stop`].
+    pub async fn keep(&self) {
+        loop {
+            tokio::time::sleep(LOOK).await;
+            match self.revive().await {
+                Ok(false) => {}
+                Ok(true) => tracing::warn!("Open vSwitch had ended and was started again"),
+                Err(error) => tracing::error!(%error, "Open vSwitch has ended"),
+            }
+        }
     }
 
     /// Ends both, the switch first. The links that ovs-vswitchd made go with it.

@@ -29,6 +29,9 @@ const AGAIN: Duration = Duration::from_secs(1);
 /// How long a new neighbour is waited for before a rule that needs it.
 pub const PATIENCE: Duration = Duration::from_secs(1);
 
+/// How long neighbours are waited for when a switch starts.
+const AT_START: Duration = Duration::from_millis(200);
+
 /// The tunnel neighbours of one host.
 #[derive(Debug)]
 pub struct Neighbours {
@@ -57,19 +60,25 @@ impl Neighbours {
     }
 
     /// After ovs-vswitchd started: nothing that it was told is left. Sets the gateways, and what
-    /// was wanted before.
+    /// was wanted before. Waits a moment, so that the first packet finds them; who stays silent is
+    /// asked on in the background.
     pub(crate) async fn begin(&self) -> Result<()> {
         self.control.run("tnl/neigh/aging", &[AGING]).await?;
         locked(&self.told).clear();
+        let mut hops = locked(&self.wanted).clone();
         for gateway in &self.config.gateway {
             match gateway.mac {
                 Some(mac) => self.tell(gateway.address, mac).await?,
-                None => {
-                    locked(&self.wanted).insert(gateway.address);
-                }
+                None => drop(hops.insert(gateway.address)),
             }
         }
-        self.confirm().await
+        match self.find(hops, AT_START).await {
+            Err(error @ Error::Neighbour { .. }) => {
+                tracing::warn!(%error, "asking on");
+                Ok(())
+            }
+            other => other,
+        }
     }
 
     /// What ovs-vswitchd was told, by address.
@@ -100,29 +109,33 @@ impl Neighbours {
     /// that are new, all at once. One that stays silent is an error, and is asked again in the
     /// background.
     pub async fn resolve(&self, locators: impl IntoIterator<Item = IpAddr>) -> Result<()> {
-        let missing: BTreeSet<IpAddr> = locators
+        let hops = locators
             .into_iter()
             .filter_map(|locator| self.config.next_hop(locator))
             .filter(|hop| !locked(&self.told).contains_key(hop))
             .collect();
-        if missing.is_empty() {
+        self.find(hops, PATIENCE).await
+    }
+
+    async fn find(&self, hops: BTreeSet<IpAddr>, patience: Duration) -> Result<()> {
+        if hops.is_empty() {
             return Ok(());
         }
-        locked(&self.wanted).extend(missing.iter().copied());
+        locked(&self.wanted).extend(hops.iter().copied());
         let begun = Instant::now();
         let mut pause = Duration::from_micros(200);
         loop {
             self.confirm().await?;
             let silent = {
                 let told = locked(&self.told);
-                missing.iter().copied().find(|hop| !told.contains_key(hop))
+                hops.iter().copied().find(|hop| !told.contains_key(hop))
             };
             match silent {
                 None => return Ok(()),
-                Some(address) if begun.elapsed() > PATIENCE => {
+                Some(address) if begun.elapsed() > patience => {
                     return Err(Error::Neighbour {
                         address,
-                        waited_ms: PATIENCE.as_millis() as u64,
+                        waited_ms: patience.as_millis() as u64,
                     });
                 }
                 Some(_) => tokio::time::sleep(pause).await,
@@ -139,7 +152,10 @@ impl Neighbours {
         }
         let index = self.netlink.need_link(UNDERLAY).await?.index;
         for address in &wanted {
-            self.netlink.ask_neighbour(index, *address).await?;
+            // One that cannot be asked (IPv6 is off, say) must not keep the others from being asked.
+            if let Err(error) = self.netlink.ask_neighbour(index, *address).await {
+                tracing::warn!(%error, "a tunnel neighbour");
+            }
         }
         for v6 in [false, true] {
             if !wanted.iter().any(|address| address.is_ipv6() == v6) {

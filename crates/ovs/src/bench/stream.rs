@@ -28,12 +28,15 @@ pub struct Outcome {
     pub longest_gap_ms: f64,
 }
 
+/// Numbers of packets and the moments of their arrival.
+type Arrivals = Vec<(u64, Instant)>;
+
 /// A running stream.
 pub struct Stream {
     sending: Arc<AtomicBool>,
     receiving: Arc<AtomicBool>,
     sender: JoinHandle<std::io::Result<u64>>,
-    receivers: Vec<JoinHandle<std::io::Result<Vec<(u64, Instant)>>>>,
+    receivers: Vec<JoinHandle<std::io::Result<Arrivals>>>,
 }
 
 fn failed(source: std::io::Error) -> Error {
@@ -107,7 +110,7 @@ impl Stream {
     }
 }
 
-fn receive(sink: &UdpSocket, go_on: &AtomicBool) -> std::io::Result<Vec<(u64, Instant)>> {
+fn receive(sink: &UdpSocket, go_on: &AtomicBool) -> std::io::Result<Arrivals> {
     let mut got = Vec::new();
     let mut buffer = [0u8; 64];
     while go_on.load(Ordering::Relaxed) {

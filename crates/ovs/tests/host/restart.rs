@@ -128,19 +128,16 @@ async fn rules_that_somebody_removed_or_added_by_hand_are_set_right() {
     world.assert_all_reach_all().await;
 }
 
-/// Waits until the host has repaired itself: rules as they should be, addresses back.
+/// Waits until the host has repaired itself: rules as they should be, underlay address back.
 async fn settled(world: &World, at: usize) {
-    for _ in 0..500 {
+    let underlay = world.stage.hosts[at].config.underlay[0].address;
+    for _ in 0..200 {
         if world
             .host(at)
             .converge_rules()
             .await
             .is_ok_and(|rules| rules == 0)
-            && ping(
-                world.netns(at),
-                world.members[1 - at.min(1)].addresses[0].address,
-            )
-            .await
+            && ping(world.netns(1), underlay).await
         {
             return;
         }
