@@ -76,7 +76,7 @@ impl Desk {
         tokio::spawn(delays::respond(Arc::new(responder)));
         let abilities = abilities(&config, &vms, &host).await;
         let (news, inbox) = mpsc::unbounded_channel();
-        Ok(Self(Arc::new(Inner {
+        let desk = Self(Arc::new(Inner {
             tls: tls::client(own)?,
             config,
             host,
@@ -88,7 +88,9 @@ impl Desk {
             inbox: Mutex::new(Some(inbox)),
             outgoing: Mutex::default(),
             incoming: Mutex::default(),
-        })))
+        }));
+        desk.after_restart().await;
+        Ok(desk)
     }
 
     /// The news, for the session; once.
@@ -156,9 +158,11 @@ impl Desk {
             Order::Gate { migration, vm } => self.tell_out(&(migration, vm), outgoing::Command::Gate).await,
             Order::AbortSource { migration, vm } => {
                 let key = (migration, vm);
-                let result = self.tell_out(&key, outgoing::Command::Abort).await;
-                forget(&self.outgoing, &key);
-                result
+                let known = forget(&self.outgoing, &key);
+                match ask(known, outgoing::Command::Abort).await {
+                    Some(result) => result,
+                    None => self.stay(&key).await,
+                }
             }
             Order::ReturnQueue { migration, vm, wait_ms } => {
                 self.tell_in(&(migration, vm), |reply| incoming::Command::ReturnQueue(wait_ms, reply)).await
@@ -196,6 +200,35 @@ impl Desk {
                 Ok(Answer::Delays { one_way_ms: delays::measure(hosts).await })
             }
             Order::ListVms => Ok(Answer::Vms { vms: self.vms.here().await }),
+        }
+    }
+
+    /// An abort for a VM that an earlier agent of this host was sending.
+    async fn stay(&self, key: &Move) -> Result<Answer, String> {
+        let all = self.vms.all();
+        let it = all.iter().find(|vm| {
+            vm.record.member.name == key.1 && vm.moving().is_none_or(|moving| moving.migration == key.0)
+        });
+        let vm = it.ok_or_else(|| unknown(key))?;
+        self.host.set_arrivals(&vm.key(), None).await.map_err(|error| error.to_string())?;
+        vm.stay().await;
+        Ok(Answer::Queue { packets: 0 })
+    }
+
+    /// VMs that an earlier agent of this host was sending: one that still runs here stays, one that was
+    /// handed over is told, and waits for who knows.
+    async fn after_restart(&self) {
+        for vm in self.vms.all() {
+            let Some(moving) = vm.moving() else { continue };
+            if !moving.relinquished {
+                vm.stay().await;
+            }
+            let _ = self.news.send(News::Failed {
+                migration: moving.migration,
+                vm: vm.record.member.name.clone(),
+                reason: "the agent was restarted while it was sending".into(),
+                in_doubt: moving.relinquished,
+            });
         }
     }
 

@@ -6,7 +6,7 @@
 use crate::AgentError;
 use model::news::VmHere;
 use model::vm::{Accel, VmState};
-use model::{ClusterName, Member, MemberKind, Net, VmName};
+use model::{ClusterName, Member, MemberKind, MigrationId, Net, VmName};
 use nix::fcntl::{FcntlArg, FdFlag, fcntl};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
@@ -19,6 +19,9 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
+
+/// QEMU's own duplicate of our end of its migration socket; see [`crate::outgoing`].
+pub const KEEP: &str = "transhume-keep";
 
 /// Cluster and member.
 pub type Key = (ClusterName, VmName);
@@ -36,6 +39,16 @@ pub struct Record {
     pub pid: i32,
     /// Start time of the process (proc(5), stat field 22), so that a recycled id is never taken for it.
     pub started: u64,
+}
+
+/// A VM that is being sent, as the next agent on this host must know it.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Moving {
+    /// The migration.
+    pub migration: MigrationId,
+    /// The target was given leave to run the VM: it must not resume here unless the target has not
+    /// started it.
+    pub relinquished: bool,
 }
 
 /// A VM whose process lives here.
@@ -269,6 +282,47 @@ impl Vm {
     /// Cluster and member.
     pub fn key(&self) -> Key {
         (self.record.net.cluster.clone(), self.record.member.name.clone())
+    }
+
+    /// Writes down that the VM is being sent.
+    ///
+    /// # Errors
+    /// When the file cannot be written; the VM must not be relinquished then.
+    pub fn set_moving(&self, moving: &Moving) -> std::io::Result<()> {
+        let (file, fresh) = (self.folder.join("moving.json"), self.folder.join("moving.new"));
+        std::fs::write(&fresh, serde_json::to_vec(moving).map_err(std::io::Error::from)?)?;
+        std::fs::rename(fresh, file)
+    }
+
+    /// Whether it is being sent.
+    pub fn moving(&self) -> Option<Moving> {
+        serde_json::from_slice(&std::fs::read(self.folder.join("moving.json")).ok()?).ok()
+    }
+
+    /// It is not being sent any more.
+    pub fn clear_moving(&self) {
+        let _ = std::fs::remove_file(self.folder.join("moving.json"));
+    }
+
+    /// Ends an outgoing migration and lets the VM run on here. Only for who knows that it runs nowhere
+    /// else.
+    pub async fn stay(&self) {
+        let _ = self.qmp.execute("closefd", serde_json::json!({"fdname": KEEP})).await;
+        if let Err(error) = self.qmp.migrate_cancel().await {
+            tracing::warn!(%error, vm = %self.record.member.name, "cancel was refused");
+        }
+        for _ in 0..600 {
+            match self.qmp.query_status().await {
+                Ok(status) if status.running => break,
+                Ok(status) if status.status == RunState::PostMigrate || status.status == RunState::Paused => {
+                    let _ = self.qmp.cont().await;
+                }
+                Ok(_) => {}
+                Err(_) => return,
+            }
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        self.clear_moving();
     }
 
     /// Socket path below the VM's folder.

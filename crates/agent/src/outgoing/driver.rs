@@ -4,7 +4,7 @@ use super::pump::{Peer, Pump};
 use super::{Command, Job, Reply, Surroundings};
 use crate::AgentError;
 use crate::relay::{Frame, Opening};
-use crate::vms::{Key, Vm};
+use crate::vms::{KEEP, Key, Moving, Vm};
 use control::projection::Arrivals;
 use migration::hold::{Hold, Look, PAGE, Verdict};
 use model::Nanos;
@@ -98,8 +98,9 @@ impl Driver {
         )
         .await?;
         pump.pace(Some(job.how.bulk_rate));
+        vm.set_moving(&Moving { migration: job.migration.clone(), relinquished: false })?;
         vm.qmp.getfd("transhume-migrate", theirs).await?;
-        vm.qmp.getfd("transhume-keep", keep).await?;
+        vm.qmp.getfd(KEEP, keep).await?;
         vm.qmp.migrate("fd:transhume-migrate").await?;
         let acceptable = (job.how.bulk_rate / 4).max(1 << 20);
         let now = Instant::now();
@@ -246,6 +247,14 @@ impl Driver {
         self.stopped = true;
         let at = self.around.clock.at_wall(event.timestamp);
         let mut salvaged = 0;
+        let relinquished = Moving { migration: self.job.migration.clone(), relinquished: true };
+        if let Err(error) = self.vm.set_moving(&relinquished) {
+            // Without the note a restarted agent would let it resume: better not hand it over.
+            tracing::error!(%error, vm = %self.job.vm, "not handed over");
+            self.pump = None;
+            self.vm.stay().await;
+            return self.fail(format!("this host cannot write its state: {error}"), false);
+        }
         if let Some(pump) = &self.pump {
             self.wire_at_stop = pump.counters.wire.load(Ordering::Relaxed);
             pump.pace(None);
@@ -306,7 +315,7 @@ impl Driver {
             }
             Peer::Discarded(why) => {
                 self.pump = None;
-                self.let_resume().await;
+                self.vm.stay().await;
                 self.fail(format!("the target could not take it: {why}"), false);
             }
             Peer::Packets(packets) => self.returned.extend(packets),
@@ -321,7 +330,7 @@ impl Driver {
                     // was asked.
                     self.fail(reason, true);
                 } else {
-                    self.cancel().await;
+                    self.vm.stay().await;
                     self.pump = None;
                     self.fail(reason, false);
                 }
@@ -346,27 +355,6 @@ impl Driver {
         self.tell(news);
     }
 
-    /// Lets a stopped source go on: the target has said that it did not start.
-    async fn let_resume(&self) {
-        let _ = self.vm.qmp.execute("closefd", json!({"fdname": "transhume-keep"})).await;
-        let deadline = Instant::now() + Duration::from_secs(3);
-        while Instant::now() < deadline {
-            match self.vm.qmp.query_status().await {
-                Ok(status) if status.running => return,
-                Ok(_) => tokio::time::sleep(Duration::from_millis(5)).await,
-                Err(_) => return,
-            }
-        }
-        let _ = self.vm.qmp.cont().await;
-    }
-
-    async fn cancel(&self) {
-        let _ = self.vm.qmp.execute("closefd", json!({"fdname": "transhume-keep"})).await;
-        if let Err(error) = self.vm.qmp.migrate_cancel().await {
-            tracing::warn!(%error, vm = %self.job.vm, "cancel was refused");
-        }
-    }
-
     async fn on_tick(&mut self) {
         if self.pump.is_none() || self.stopped && self.told_sent {
             return;
@@ -380,7 +368,7 @@ impl Driver {
             MigrationStatus::Failed | MigrationStatus::Cancelled if !self.running_there => {
                 let why = info.error_desc.unwrap_or_else(|| "QEMU gives no reason".into());
                 self.pump = None;
-                let _ = self.vm.qmp.execute("closefd", json!({"fdname": "transhume-keep"})).await;
+                self.vm.stay().await;
                 return self.fail(why, false);
             }
             MigrationStatus::PreSwitchover => self.tell(News::PreSwitchover {
@@ -555,11 +543,9 @@ impl Driver {
         host.set_arrivals(&key, None).await.map_err(|error| error.to_string())?;
         if self.stopped {
             self.pump = None;
-            self.let_resume().await;
-        } else {
-            self.cancel().await;
-            self.pump = None;
         }
+        self.vm.stay().await;
+        self.pump = None;
         self.over = true;
         Ok(Answer::Queue { packets: replayed })
     }

@@ -6,8 +6,10 @@
 //! | [`run`] | one migration: events in, commands out, what people see of it |
 //! | [`steps`] | what each command of the gang takes |
 //! | [`record`] | phases and figures |
+//! | [`recover`] | what an earlier life of the controller left under way |
 
 mod record;
+mod recover;
 mod run;
 mod steps;
 
@@ -35,6 +37,7 @@ pub struct Engine {
     store: Arc<dyn Store>,
     all: Mutex<BTreeMap<MigrationId, Known>>,
     remembered: OnceCell<()>,
+    beginning: tokio::sync::Mutex<()>,
 }
 
 struct Known {
@@ -52,7 +55,7 @@ pub(crate) struct Mover {
 
 impl Engine {
     /// The engine over all of it. Migrations of earlier lives are listed; one that had not ended is
-    /// told as failed, with what to look at.
+    /// brought to an end.
     pub fn new(hosts: Hosts, registry: Registry, events: Events, store: Arc<dyn Store>) -> Arc<Self> {
         let engine =
             Arc::new(Self {
@@ -62,8 +65,11 @@ impl Engine {
             store,
             all: Mutex::default(),
             remembered: OnceCell::new(),
+            beginning: tokio::sync::Mutex::default(),
         });
         let (it, mut news) = (Arc::downgrade(&engine), engine.hosts.subscribe());
+        let first = engine.clone();
+        tokio::spawn(async move { first.remember().await });
         tokio::spawn(async move {
             while let Some((host, news)) = news.recv().await {
                 let Some(engine) = it.upgrade() else { return };
@@ -73,29 +79,39 @@ impl Engine {
         engine
     }
 
-    /// Reads the migrations of earlier lives, once.
-    async fn remember(&self) {
-        self.remembered.get_or_init(|| self.read_kept()).await;
+    /// Reads the migrations of earlier lives, once, and brings those to an end that had none.
+    async fn remember(self: &Arc<Self>) {
+        self.remembered
+            .get_or_init(|| async {
+                for (cluster, id, seen) in self.read_kept().await {
+                    if let Err(problem) = self.registry.reserve(&cluster, id).await {
+                        tracing::error!(%problem, "a cluster on its way could not be reserved");
+                    }
+                    tokio::spawn(self.clone().recover(seen));
+                }
+            })
+            .await;
     }
 
-    async fn read_kept(&self) {
+    async fn read_kept(&self) -> Vec<(ClusterName, MigrationId, Arc<Mutex<Migration>>)> {
+        let mut left = Vec::new();
         let kept = match self.store.list_json::<Migration>(PREFIX).await {
             Ok((kept, _)) => kept,
-            Err(error) => return tracing::error!(%error, "earlier migrations cannot be read"),
-        };
-        let Ok(mut all) = self.all.lock() else { return };
-        for row in kept {
-            let mut migration = row.value;
-            if !migration.state.is_final() {
-                migration.message = format!(
-                    "the controller ended while it was {}; every VM runs where `transhume vm list` says",
-                    state_word(migration.state)
-                );
-                migration.state = State::Failed;
+            Err(error) => {
+                tracing::error!(%error, "earlier migrations cannot be read");
+                return left;
             }
-            let known = Known { seen: Arc::new(Mutex::new(migration.clone())), input: None };
-            all.insert(migration.id, known);
+        };
+        let Ok(mut all) = self.all.lock() else { return left };
+        for row in kept {
+            let migration = row.value;
+            let seen = Arc::new(Mutex::new(migration.clone()));
+            if !migration.state.is_final() {
+                left.push((migration.cluster.clone(), migration.id.clone(), seen.clone()));
+            }
+            all.insert(migration.id, Known { seen, input: None });
         }
+        left
     }
 
     fn route(&self, host: HostName, news: News) {
@@ -239,6 +255,7 @@ impl Engine {
             options.order = model::migration::FlipOrder::Redirect;
         }
         let (input, inbox) = mpsc::unbounded_channel();
+        let _one_at_a_time = self.beginning.lock().await;
         let id = self.next_id()?;
         self.registry.reserve(&cluster.name, id.clone()).await?;
         let migration = {
@@ -300,7 +317,7 @@ impl Engine {
     ///
     /// # Errors
     /// None at present; the signature is the API's.
-    pub async fn list(&self) -> Result<Vec<Migration>, Problem> {
+    pub async fn list(self: &Arc<Self>) -> Result<Vec<Migration>, Problem> {
         self.remember().await;
         let all = self.all.lock().map(|all| {
             all.values().filter_map(|known| known.seen.lock().ok().map(|seen| seen.clone())).collect()
@@ -312,7 +329,7 @@ impl Engine {
     ///
     /// # Errors
     /// When there is none of this identity.
-    pub async fn get(&self, id: &MigrationId) -> Result<Migration, Problem> {
+    pub async fn get(self: &Arc<Self>, id: &MigrationId) -> Result<Migration, Problem> {
         self.remember().await;
         let found = self.all.lock().ok().and_then(|all| {
             all.get(id).and_then(|known| known.seen.lock().ok().map(|seen| seen.clone()))
@@ -329,7 +346,7 @@ impl Engine {
     ///
     /// # Errors
     /// When it is past the point of return, or over.
-    pub async fn cancel(&self, id: &MigrationId) -> Result<Migration, Problem> {
+    pub async fn cancel(self: &Arc<Self>, id: &MigrationId) -> Result<Migration, Problem> {
         let seen = self.get(id).await?;
         let input = self.all.lock().ok().and_then(|all| all.get(id).and_then(|known| known.input.clone()));
         let (reply, answer) = tokio::sync::oneshot::channel();

@@ -410,9 +410,29 @@ impl Steps {
         }
         if sending {
             let abort = Order::AbortSource { migration: id, vm: vm.clone() };
-            warn("resume at the source", order(&self.hosts, source, abort).await.map(|_| ()));
+            while let Err(why) = order(&self.hosts, source, abort.clone()).await {
+                tracing::warn!(migration = %self.id, %vm, %why, "the source is asked again");
+                tokio::time::sleep(Duration::from_millis(500)).await;
+            }
         }
         self.say(Event::TakenBack(vm));
+    }
+
+    /// For a migration that lost its controller: finishes a VM that runs at the target, takes any other
+    /// back. True when it is at the target.
+    pub(crate) async fn settle(&self, vm: VmName) -> bool {
+        let Some(mover) = self.movers.get(&vm) else { return false };
+        if !self.runs_there(&vm, mover).await {
+            self.take_back(vm.clone(), true, true).await;
+        }
+        if !self.runs_there(&vm, mover).await {
+            return false;
+        }
+        if let Err(why) = self.commit(&vm, self.there(mover), None).await {
+            tracing::warn!(migration = %self.id, %vm, %why, "a host does not know yet where it is");
+        }
+        self.finish(vm).await;
+        true
     }
 
     async fn finish(&self, vm: VmName) {
