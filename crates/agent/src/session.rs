@@ -116,7 +116,7 @@ async fn converse(
     desk: &Desk,
     news: &mut mpsc::UnboundedReceiver<News>,
 ) -> Result<(), AgentError> {
-    frames.send(json(&Up::Hello(desk.hello().await))?).await?;
+    frames.send(json(&Up::Hello(Box::new(desk.hello().await)))?).await?;
     let (answers, mut answered) = mpsc::unbounded_channel::<Up>();
     let mut tick = tokio::time::interval(Duration::from_millis(250));
     let mut ticks = 0u32;
@@ -148,7 +148,7 @@ async fn converse(
             _ = tick.tick() => {
                 ticks += 1;
                 // Often at first, so that the clock is known soon.
-                if ticks < 12 || ticks % 4 == 0 {
+                if ticks < 12 || ticks.is_multiple_of(4) {
                     frames.send(json(&Up::Clock { asked: local_now() })?).await?;
                 }
                 if heard.elapsed() > SILENCE {

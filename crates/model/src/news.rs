@@ -10,7 +10,7 @@ use std::net::{IpAddr, SocketAddr};
 #[serde(tag = "type", rename_all = "snake_case")]
 pub enum Up {
     /// First frame.
-    Hello(Hello),
+    Hello(Box<Hello>),
     /// What is your clock?
     Clock {
         /// The agent's moment, returned as it is.

@@ -23,18 +23,14 @@ struct Expected {
 
 /// Connections that are expected.
 #[derive(Clone, Default)]
-pub struct Expectations(Arc<Mutex<HashMap<(String, String, String), Expected>>>);
-
-fn key(opening: &Opening) -> (String, String, String) {
-    (opening.migration.to_string(), opening.cluster.to_string(), opening.vm.to_string())
-}
+pub struct Expectations(Arc<Mutex<HashMap<Opening, Expected>>>);
 
 impl Expectations {
     /// Expects one connection from `source`.
     pub fn expect(&self, opening: &Opening, source: HostName) -> oneshot::Receiver<TlsStream<TcpStream>> {
         let (hand_over, arrives) = oneshot::channel();
         if let Ok(mut all) = self.0.lock() {
-            all.insert(key(opening), Expected { source, hand_over });
+            all.insert(opening.clone(), Expected { source, hand_over });
         }
         arrives
     }
@@ -42,12 +38,12 @@ impl Expectations {
     /// No longer expects it.
     pub fn forget(&self, opening: &Opening) {
         if let Ok(mut all) = self.0.lock() {
-            all.remove(&key(opening));
+            all.remove(opening);
         }
     }
 
     fn take(&self, opening: &Opening) -> Option<Expected> {
-        self.0.lock().ok()?.remove(&key(opening))
+        self.0.lock().ok()?.remove(opening)
     }
 }
 

@@ -46,7 +46,7 @@ pub(super) async fn greet(
     };
     identity::tls::require_name(Some(certificates), hello.host.as_str())?;
     Ok(Greeted {
-        hello,
+        hello: *hello,
         frames,
         writer,
     })
