@@ -20,6 +20,9 @@ pub fn ipv6(vm: u8) -> Ipv6Addr {
 
 pub const BROADCAST: [u8; 6] = [0xff; 6];
 
+/// Numbers from here on are no test's own.
+const MARK: u32 = 1_000_000;
+
 #[derive(Debug)]
 pub struct Endpoint {
     pub netns: Netns,
@@ -93,6 +96,20 @@ impl Endpoint {
             to.into(),
             number,
         ));
+    }
+
+    /// What the receiver has got of all that was sent before, sorted. It is known to be all when
+    /// two packets of ours in turn have come: one alone may overtake what came with it in a burst
+    /// and goes by other rules.
+    pub fn seen_by(&self, receiver: &Self) -> Vec<u32> {
+        let mut seen = Vec::new();
+        for last in [MARK, MARK + 1] {
+            self.send(receiver.vm, last);
+            seen.extend(receiver.raw.numbers_until(last));
+        }
+        seen.retain(|number| *number < MARK);
+        seen.sort_unstable();
+        seen
     }
 
     pub fn send_frame(&self, frame: &[u8]) {

@@ -78,6 +78,11 @@ impl Host {
                 uplink_mac(number)
             ),
         );
+        // Rounds of revalidation are waited for; the shortest pause between them is 100 ms.
+        vsctl(
+            &folder,
+            "set open_vswitch . other_config:max-revalidator=100",
+        );
         for (encap, port) in TUNNELS {
             let name = encap.as_str();
             vsctl(
@@ -117,13 +122,21 @@ impl Host {
         vsctl(&self.folder, words)
     }
 
-    fn appctl(&self, words: &[&str]) {
+    /// Waits until what the datapath has cached is renewed, and what it has counted is told.
+    pub fn settle(&self) {
+        // The first round may have begun before the change.
+        for _ in 0..2 {
+            self.appctl(&["revalidator/wait"]);
+        }
+    }
+
+    fn appctl(&self, words: &[&str]) -> String {
         let control = self.folder.join("vswitchd.ctl").display().to_string();
         let all: Vec<&str> = ["ovs-appctl", "-t", &control]
             .into_iter()
             .chain(words.iter().copied())
             .collect();
-        run(&all);
+        run(&all)
     }
 
     /// `ovs-ofctl` on icint0.
@@ -155,9 +168,7 @@ impl Host {
     /// not say that: what the datapath has cached is renewed by other threads a moment later.
     pub async fn sync(&mut self) {
         self.install().await;
-        // The first round may have begun before the change.
-        self.appctl(&["revalidator/wait"]);
-        self.appctl(&["revalidator/wait"]);
+        self.settle();
     }
 
     pub async fn make(&self, steps: &[Change]) {
