@@ -46,15 +46,15 @@ async fn arp_and_neighbours_are_answered_by_the_switch_for_endpoints_that_are_si
         .unwrap();
     let nobody = asker
         .netns
-        .exec(&format!("busybox arping -c 1 -w 1 -I eth0 {}", ipv4(9)));
+        .exec(&format!("busybox arping -c 1 -w 1 -W 1 -I eth0 {}", ipv4(9)));
     assert!(nobody.is_err(), "nobody has this address");
     // The kernel takes the advertisement for good; that the echo is not answered is no matter.
     let _ = asker
         .netns
-        .exec(&format!("busybox ping -c 1 -w 1 {}", ipv4(2)));
+        .exec(&format!("busybox ping -c 1 -w 1 -W 1 {}", ipv4(2)));
     let _ = asker
         .netns
-        .exec(&format!("busybox ping6 -c 1 -w 1 {}", ipv6(2)));
+        .exec(&format!("busybox ping6 -c 1 -w 1 -W 1 {}", ipv6(2)));
     for ip in [IpAddr::from(ipv4(2)), ipv6(2).into()] {
         let neighbour = asker.netns.ip(&format!("neigh show {ip} dev eth0"));
         assert!(neighbour.contains("52:54:00:77:00:02"), "{ip}: {neighbour}");
