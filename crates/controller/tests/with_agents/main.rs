@@ -1,0 +1,13 @@
+//! The controller against agents that speak the real protocol over real TLS and keep their rows,
+//! ports and VMs in memory.
+
+mod agent;
+mod bed;
+mod clusters;
+mod converging;
+mod joining;
+mod latency;
+mod linking;
+mod orders;
+mod placing;
+mod restarting;
