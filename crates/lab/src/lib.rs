@@ -9,6 +9,9 @@
 //! - [`net`]: the plan of sites, links and addresses, and making it real in a box.
 //! - [`wan`]: the relay between the sites: gateway, delay, jitter, rate, loss.
 //! - [`testbed`]: all of it together, up and down.
+//! - [`parts`]: what runs at the sites: controller, agents, probes.
+//! - [`shop`]: the cluster that is moved about.
+//! - [`cli`]: the whole of it, as `transhume lab` has it.
 //!
 //! What runs at the sites is started on top of that:
 //!
@@ -30,10 +33,13 @@
 //! [`run_if_hidden`] before anything else.
 
 pub mod boxed;
+pub mod cli;
 pub mod folder;
 pub mod net;
+pub mod parts;
 pub mod preflight;
 pub mod process;
+pub mod shop;
 pub mod testbed;
 pub mod wan;
 
@@ -49,6 +55,7 @@ pub fn run_if_hidden() -> Option<i32> {
         boxed::PROBE_COMMAND => Some(boxed::probe_main()),
         net::INSIDE_COMMAND => Some(net::inside_main()),
         wan::INSIDE_COMMAND => Some(wan::inside_main(&rest)),
+        parts::PROBE_COMMAND => Some(parts::probe_main(&rest)),
         _ => None,
     }
 }

@@ -51,6 +51,9 @@ pub(crate) struct UpArgs {
     /// VMs in cluster shop
     #[arg(long, default_value_t = 4, value_parser = clap::value_parser!(u8).range(1..=16))]
     pub(crate) vms: u8,
+    /// VMs that leave their memory alone, instead of 48 MB rewritten at 500 pages a second
+    #[arg(long)]
+    pub(crate) idle: bool,
     /// Folder with the guest: vmlinux and initramfs.cpio [default: target/guest]
     #[arg(long, value_name = "FOLDER")]
     pub(crate) guest: Option<PathBuf>,

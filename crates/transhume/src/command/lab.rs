@@ -1,10 +1,15 @@
 //! `lab`: hand over to the crate that makes labs.
 
+use super::services;
 use crate::cli::{BenchArgs, DemoArgs, ExecArgs, Format, LabArgs, LabCommand, UpArgs};
 use crate::failure::{Exit, Failure};
 use crate::output;
 use lab::boxed::{BoxError, End, Program};
+use lab::cli::UpOptions;
 use lab::folder::FolderError;
+use lab::parts::PartError;
+use lab::shop::Load;
+use lab::wan::Shaping;
 use lab::testbed::{LabError, Testbed, WasThere};
 use model::SiteName;
 use std::os::fd::AsFd;
@@ -13,7 +18,7 @@ use std::path::Path;
 pub(super) fn run(args: LabArgs, format: Format) -> Result<(), Failure> {
     let folder = args.folder.as_deref();
     match args.command {
-        LabCommand::Up(args) => up(folder, args),
+        LabCommand::Up(args) => up(folder, &args, format),
         LabCommand::Down => down(folder, format),
         LabCommand::Status => status(folder, format),
         LabCommand::Demo(args) => demo(folder, args),
@@ -23,9 +28,57 @@ pub(super) fn run(args: LabArgs, format: Format) -> Result<(), Failure> {
     }
 }
 
-// WIRE: lab::cli::up
-fn up(_folder: Option<&Path>, _args: UpArgs) -> Result<(), Failure> {
-    Err(not_built())
+fn up(folder: Option<&Path>, args: &UpArgs, format: Format) -> Result<(), Failure> {
+    let options = options(folder, args);
+    let standing = services::runtime()?.block_on(lab::cli::up(&options, &mut |step| {
+        if format == Format::Table {
+            // Progress is for people; a terminal that went away does not stop the lab.
+            let _ = output::line(&format!("{:>6.1} s  {}", step.at_ms / 1e3, step.what));
+        }
+    }));
+    let standing = standing.map_err(of_part)?;
+    let lab = standing.testbed.folder().path();
+    match format {
+        Format::Json => output::json(&serde_json::json!({
+            "folder": lab, "up_ms": standing.up_ms, "vms": standing.targets,
+        })),
+        Format::Table => output::line(&format!(
+            "\nThe lab stands in {}. Go on with\n  \
+             transhume cluster list\n  transhume migrate shop --to south --watch\n  \
+             transhume lab down",
+            lab.display()
+        )),
+    }
+}
+
+fn options(folder: Option<&Path>, args: &UpArgs) -> UpOptions {
+    let wan = &args.wan;
+    UpOptions {
+        folder: folder.map(Path::to_owned),
+        shaping: Shaping {
+            rate_mbit: wan.rate_mbit,
+            jitter_ms: wan.jitter_ms,
+            loss: wan.loss_percent / 100.0,
+            ..Shaping::with_rtt_ms(wan.rtt_ms)
+        },
+        vms: args.vms,
+        load: match args.idle {
+            true => Load::IDLE,
+            false => Load::USUAL,
+        },
+        guest: args.guest.clone(),
+        ..UpOptions::default()
+    }
+}
+
+/// As [`of`], for what runs in a lab.
+fn of_part(error: PartError) -> Failure {
+    match error {
+        PartError::Lab(error) => of(error),
+        PartError::Api(error) => error.into(),
+        PartError::Guest(_) => Failure::of(Exit::Unavailable, &error),
+        _ => Failure::of(Exit::Failed, &error),
+    }
 }
 
 // WIRE: lab::cli::demo

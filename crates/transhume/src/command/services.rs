@@ -22,14 +22,8 @@ pub(super) fn serve(args: ServeArgs) -> Result<(), Failure> {
         "state",
         args.state.map(|path| path.display().to_string()),
     );
-    // WIRE: let config: controller::ControllerConfig = take(config, "controller")?;
-    //       until_the_end(controller::run(config))
-    let _ = config;
-    Err(Failure::new(
-        Exit::Failed,
-        "this build has no controller",
-        "Use a complete build.",
-    ))
+    let config: controller::ControllerConfig = take(config, "controller")?;
+    until_the_end(controller::run(config))
 }
 
 pub(super) fn agent(args: AgentArgs) -> Result<(), Failure> {
@@ -55,13 +49,17 @@ pub(super) fn agent(args: AgentArgs) -> Result<(), Failure> {
 fn until_the_end<E: std::error::Error>(
     service: impl Future<Output = Result<(), E>>,
 ) -> Result<(), Failure> {
+    runtime()?
+        .block_on(service)
+        .map_err(|error| Failure::of(Exit::Failed, &error))
+}
+
+/// What services run on.
+pub(super) fn runtime() -> Result<tokio::runtime::Runtime, Failure> {
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build();
-    let runtime = runtime.map_err(|error| Failure::of(Exit::Failed, &error))?;
-    runtime
-        .block_on(service)
-        .map_err(|error| Failure::of(Exit::Failed, &error))
+    runtime.map_err(|error| Failure::of(Exit::Failed, &error))
 }
 
 /// The configuration file as a table; empty without a file.

@@ -1,0 +1,231 @@
+//! `lab up`: everything, in the order in which one needs the other.
+//!
+//! ```text
+//! box, network, WAN ─▶ controller ─▶ agents (all at once) ─▶ cluster (all VMs at once) ─▶ answers
+//!                          probe, to see the first answers, comes up meanwhile
+//! ```
+
+use crate::folder::Folder;
+use crate::parts::{self, PartError};
+use crate::shop::{CLIENT_SITE, Guest, HOME, Load, Shop};
+use crate::testbed::{self, Options, Testbed};
+use crate::wan::Shaping;
+use api::Client;
+use measure::probe::Target;
+use model::Encap;
+use ovs::config::BondMode;
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+/// Longest time for all VMs to boot and answer.
+const ANSWERS: Duration = Duration::from_secs(120);
+
+/// How a lab comes up.
+#[derive(Debug, Clone, PartialEq)]
+pub struct UpOptions {
+    /// The lab folder; see [`Folder::locate`].
+    pub folder: Option<PathBuf>,
+    /// What every access of the WAN does.
+    pub shaping: Shaping,
+    /// VMs of the cluster.
+    pub vms: u8,
+    /// What they do to their memory.
+    pub load: Load,
+    /// How the cluster's frames travel.
+    pub encap: Encap,
+    /// How the uplinks of a site share the load.
+    pub bond: BondMode,
+    /// Folder of the guest; see [`Guest::find`].
+    pub guest: Option<PathBuf>,
+    /// The binary that the lab's processes are; the running one when `None`.
+    pub exe: Option<PathBuf>,
+}
+
+impl Default for UpOptions {
+    fn default() -> Self {
+        Self {
+            folder: None,
+            shaping: Shaping::default(),
+            vms: 4,
+            load: Load::USUAL,
+            encap: Encap::default(),
+            bond: BondMode::default(),
+            guest: None,
+            exe: None,
+        }
+    }
+}
+
+/// Something that a lab on its way up has done.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Step {
+    /// What, in words.
+    pub what: String,
+    /// When, ms after the begin.
+    pub at_ms: f64,
+}
+
+/// A complete lab.
+#[derive(Clone)]
+pub struct Standing {
+    /// Box, network, WAN.
+    pub testbed: Testbed,
+    /// The controller's API.
+    pub client: Client,
+    /// The cluster as it was described.
+    pub shop: Shop,
+    /// What a probe talks to.
+    pub targets: Vec<Target>,
+    /// From the begin until the last VM had answered, ms.
+    pub up_ms: f64,
+}
+
+/// Brings a whole lab up. When anything fails, or the caller is interrupted (SIGINT, SIGTERM), what
+/// was made is gone again.
+///
+/// # Errors
+/// What stood in the way, with the way out.
+pub async fn up(
+    options: &UpOptions,
+    tell: &mut (dyn FnMut(Step) + Send),
+) -> Result<Standing, PartError> {
+    let begun = Instant::now();
+    let shop = Shop {
+        vms: options.vms,
+        load: options.load,
+        encap: options.encap,
+        guest: Guest::find(options.guest.as_deref())?,
+    };
+    let testbed = ground(options).await?;
+    let mut made = |what: String| {
+        tell(Step {
+            what,
+            at_ms: begun.elapsed().as_secs_f64() * 1e3,
+        });
+    };
+    made(format!(
+        "sites {} and the WAN",
+        sites(&testbed).as_slice().join(", ")
+    ));
+    let furnished = tokio::select! {
+        done = furnish(&testbed, &shop, options, begun, &mut made) => done,
+        () = interrupted() => Err(PartError::Interrupted),
+    };
+    if furnished.is_err() {
+        // The first error is the one to tell.
+        let _ = end(testbed.folder()).await;
+    }
+    furnished
+}
+
+/// Box, network and WAN. Not interrupted: it takes a moment only, and cleans up by itself.
+async fn ground(options: &UpOptions) -> Result<Testbed, PartError> {
+    let options = options.clone();
+    let made = tokio::task::spawn_blocking(move || {
+        Testbed::up(&Options {
+            folder: options.folder.as_deref(),
+            shaping: options.shaping,
+            exe: options.exe,
+            ..Options::default()
+        })
+    });
+    Ok(made.await.map_err(|_| PartError::Interrupted)??)
+}
+
+async fn furnish(
+    testbed: &Testbed,
+    shop: &Shop,
+    options: &UpOptions,
+    begun: Instant,
+    made: &mut (dyn FnMut(String) + Send),
+) -> Result<Standing, PartError> {
+    let (handle, plan) = (testbed.boxed(), testbed.plan());
+    let client = parts::start_controller(handle, plan).await?;
+    made(format!("controller at {}", plan.controller_site));
+    let agents = parts::AgentOptions {
+        uplink_mbit: options.shaping.rate_mbit,
+        bond: options.bond,
+    };
+    let (agents, probe) = tokio::join!(
+        parts::start_agents(handle, plan, &client, agents),
+        parts::start_probe(handle)
+    );
+    agents?;
+    let probe = probe?;
+    made(format!("{} agents with their switches", plan.sites.len()));
+    client.apply_cluster(&shop.describe()?).await?;
+    made(format!(
+        "cluster shop: {} at {HOME}, its client at {CLIENT_SITE}",
+        vms(shop.vms)
+    ));
+    let targets = shop.targets();
+    let answers = probe.first_answers(&targets, ANSWERS).await?;
+    let silent: Vec<&str> = answers
+        .iter()
+        .filter(|answer| answer.unix_ns.is_none())
+        .map(|answer| answer.name.as_str())
+        .collect();
+    if !silent.is_empty() {
+        return Err(PartError::Slow {
+            what: format!("{} did not answer from {CLIENT_SITE}", silent.join(", ")),
+            seconds: ANSWERS.as_secs(),
+            said: "start again, and look at sites/*/vms/*/serial.log in the lab folder meanwhile"
+                .to_owned(),
+        });
+    }
+    let up_ms = begun.elapsed().as_secs_f64() * 1e3;
+    made(format!(
+        "{} answer at {CLIENT_SITE}",
+        vms(shop.vms)
+    ));
+    probe.quit().await?;
+    Ok(Standing {
+        testbed: testbed.clone(),
+        client,
+        shop: shop.clone(),
+        targets,
+        up_ms,
+    })
+}
+
+impl Standing {
+    /// Ends it all and removes the folder.
+    ///
+    /// # Errors
+    /// Something would not end.
+    pub async fn down(self) -> Result<(), PartError> {
+        end(self.testbed.folder()).await
+    }
+}
+
+/// Ends whatever stands in a folder.
+pub(crate) async fn end(folder: &Folder) -> Result<(), PartError> {
+    let path = folder.path().to_owned();
+    let ended = tokio::task::spawn_blocking(move || testbed::down(Some(&path)));
+    ended.await.map_err(|_| PartError::Interrupted)??;
+    Ok(())
+}
+
+/// Returns when the process is told to end.
+pub(crate) async fn interrupted() {
+    use tokio::signal::unix::{SignalKind, signal};
+    let Ok(mut terminate) = signal(SignalKind::terminate()) else {
+        return std::future::pending().await;
+    };
+    tokio::select! {
+        _ = terminate.recv() => {}
+        Ok(()) = tokio::signal::ctrl_c() => {}
+    }
+}
+
+fn sites(testbed: &Testbed) -> Vec<String> {
+    let sites = testbed.plan().sites.iter();
+    sites.map(|site| site.name.clone()).collect()
+}
+
+fn vms(count: u8) -> String {
+    match count {
+        1 => "1 VM".to_owned(),
+        _ => format!("{count} VMs"),
+    }
+}
