@@ -44,9 +44,10 @@ async fn arp_and_neighbours_are_answered_by_the_switch_for_endpoints_that_are_si
         .netns
         .exec(&format!("busybox arping -c 1 -w 5 -I eth0 {}", ipv4(2)))
         .unwrap();
-    let nobody = asker
-        .netns
-        .exec(&format!("busybox arping -c 1 -w 1 -W 1 -I eth0 {}", ipv4(9)));
+    let nobody = asker.netns.exec(&format!(
+        "busybox arping -c 1 -w 1 -W 1 -I eth0 {}",
+        ipv4(9)
+    ));
     assert!(nobody.is_err(), "nobody has this address");
     // The kernel takes the advertisement for good; that the echo is not answered is no matter.
     let _ = asker

@@ -149,6 +149,13 @@ fn raw_socket(index: u32) -> io::Result<OwnedFd> {
         {
             return Err(io::Error::last_os_error());
         }
+        // What waits unread must not be lost for want of room.
+        let room: libc::c_int = 32 << 20;
+        let size = size_of::<libc::c_int>() as libc::socklen_t;
+        let option = libc::SO_RCVBUFFORCE;
+        if libc::setsockopt(fd, libc::SOL_SOCKET, option, (&raw const room).cast(), size) < 0 {
+            return Err(io::Error::last_os_error());
+        }
         Ok(socket)
     }
 }
