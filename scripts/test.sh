@@ -70,7 +70,7 @@ cargo deny --log-level error check licenses bans sources || also "cargo deny, de
 step "lints (clippy, warnings are errors)"
 cargo clippy --workspace --all-targets --locked --quiet --keep-going -- -D warnings || also "clippy"
 step "build"
-cargo build --workspace --all-targets --locked --quiet || fail "the build$failures"
+cargo build --workspace --bins --locked --quiet || fail "the build$failures"
 step "tests"
 run_tests || also "tests, all they said is in target/test-logs"
 step "examples in the documentation"
