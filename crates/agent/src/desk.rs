@@ -61,6 +61,8 @@ impl Desk {
     /// When something of it cannot be done.
     pub async fn open(config: Arc<AgentConfig>, own: &Credentials) -> Result<Self, AgentError> {
         let netns = ovs::Netns::current()?;
+        // They stay when the agent ends, and are found again when it starts.
+        ovs::Daemons::start(&netns, &config.ovs.rundir).await?;
         let host = Host::set_up(config.ovs.clone()).await?;
         drop(netns);
         let vms = Vms::open(config.state.join("vms"), config.qemu.clone()).await?;
