@@ -181,6 +181,23 @@ fn an_endpoint_on_its_way_is_heard_from_the_source_until_the_override_goes() {
 }
 
 #[test]
+fn nothing_is_sent_to_ourselves_whatever_the_directory_and_the_agent_say() {
+    let mut world = world(&[]);
+    let own = world.views[&SOURCE].underlay;
+    world.set_arrivals(SOURCE, &moving(), Arrivals::Redirect { to: own });
+    assert_eq!(deliveries(&world)[2], [(SOURCE, port(1, 1))]);
+    // A row that names another host with our address.
+    let mut views = world.views;
+    if let Some(view) = views.get_mut(&SOURCE) {
+        view.entries
+            .entry(moving())
+            .and_modify(|entry| entry.locator.host = host(9));
+        view.arrivals.clear();
+    }
+    assert_eq!(deliveries(&World::new(views))[0], []);
+}
+
+#[test]
 fn an_override_of_drop_keeps_group_frames_from_the_port_as_well() {
     let mut world = world(&[]);
     world.set_arrivals(SOURCE, &moving(), Arrivals::Drop);

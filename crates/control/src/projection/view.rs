@@ -89,9 +89,18 @@ impl HostView {
     /// What is done with packets that come out of a tunnel for this endpoint.
     pub(crate) fn arrivals_of(&self, key: &Key, entry: &Entry) -> Arrivals {
         match self.arrivals.get(key) {
+            // A redirect to ourselves, left over from the way here, means nothing.
+            Some(Arrivals::Redirect { to }) if *to == self.underlay => self.default_of(entry),
             Some(chosen) => *chosen,
-            None if self.is_here(entry) => Arrivals::Deliver,
-            None => Arrivals::Drop,
+            None => self.default_of(entry),
+        }
+    }
+
+    fn default_of(&self, entry: &Entry) -> Arrivals {
+        if self.is_here(entry) {
+            Arrivals::Deliver
+        } else {
+            Arrivals::Drop
         }
     }
 }

@@ -73,7 +73,8 @@ pub(in crate::projection) fn net(view: &HostView, net: &Net) -> [Rule; 2] {
     [rule(UNICAST, Some(Field::EthGroup)), rule(UNKNOWN, None)]
 }
 
-/// One copy to each address; nothing where the network's tunnel port does not exist.
+/// One copy to each address; nothing where the network's tunnel port does not exist, and nothing
+/// to ourselves, whatever the directory says.
 fn through_tunnels(
     view: &HostView,
     net: &Net,
@@ -84,7 +85,7 @@ fn through_tunnels(
     };
     let mut actions = Vec::new();
     let mut before: Option<IpAddr> = None;
-    for address in to {
+    for address in to.into_iter().filter(|address| *address != view.underlay) {
         match before {
             None => actions.push(Action::SetTunnelId(net.vni)),
             Some(before) if before.is_ipv4() != address.is_ipv4() => {
