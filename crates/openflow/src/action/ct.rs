@@ -27,7 +27,7 @@ flags! {
 pub enum CtZone {
     /// This number.
     Number(u16),
-    /// The number in a field.
+    /// The number in a field. The action has no room for the long header of an experimenter's field.
     Field(BitRange),
 }
 
