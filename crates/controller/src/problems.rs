@@ -42,6 +42,16 @@ pub(crate) fn order(error: &OrderError) -> Problem {
     }
 }
 
+/// Several orders that were not carried out: the first as it is, the others beside it.
+pub(crate) fn orders(errors: &[OrderError]) -> Option<Problem> {
+    let (first, others) = errors.split_first()?;
+    let mut problem = order(first);
+    for other in others {
+        problem.detail = format!("{} {}", problem.detail, sentence(&other.to_string()));
+    }
+    Some(problem)
+}
+
 /// The store does not do what it should.
 pub(crate) fn store(error: &StoreError) -> Problem {
     tracing::error!(%error, "the store failed");

@@ -5,7 +5,7 @@ use super::port::Door;
 use crate::clock;
 use crate::hosts::{Connection, Outbox};
 use futures::StreamExt;
-use model::news::{Hello, Up};
+use model::news::{Hello, News, Up};
 use model::order::{Down, MAX_FRAME, Order, PROTOCOL};
 use rustls::pki_types::CertificateDer;
 use std::sync::Arc;
@@ -103,7 +103,12 @@ async fn listen(frames: &mut Frames, connection: &Arc<Connection>, door: &Door) 
                     return PeerError::Stuck;
                 }
             }
-            Ok(Up::News(news)) => door.hosts.tell(connection.host(), *news),
+            Ok(Up::News(news)) => {
+                if let News::VmGone { cluster, vm } = &*news {
+                    tracing::warn!(host = %connection.host(), %cluster, %vm, "a VM's process ended by itself");
+                }
+                door.hosts.tell(connection.host(), *news);
+            }
             // It has said so already.
             Ok(Up::Hello(_)) => {}
             Err(error) => return error.into(),

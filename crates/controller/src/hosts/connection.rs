@@ -3,6 +3,7 @@
 use super::OrderError;
 use super::outbox::{NotTaken, Outbox};
 use super::patience::patience;
+use super::rows::{Bearing, Rows};
 use crate::lock;
 use model::HostName;
 use model::news::{Answer, Hello};
@@ -25,6 +26,8 @@ pub(crate) struct Connection {
     hello: Hello,
     outbox: Outbox,
     asked: Mutex<HashMap<u64, Asked>>,
+    /// Held while orders about rows are written, so that they leave in their order.
+    rows: Mutex<Rows<Order>>,
     number: AtomicU64,
     trips: Mutex<VecDeque<Duration>>,
     ended: CancellationToken,
@@ -41,6 +44,7 @@ impl Connection {
             hello,
             outbox,
             asked: Mutex::default(),
+            rows: Mutex::default(),
             number: AtomicU64::new(1),
             trips: Mutex::default(),
             ended: CancellationToken::new(),
@@ -79,19 +83,50 @@ impl Connection {
             receiver,
             patience,
         };
-        let frame = Down::Order {
-            id,
-            order: Box::new(order),
+        let written = match bearing(&order) {
+            None => self.write(id, order),
+            Some(bearing) => {
+                let mut rows = lock(&self.rows);
+                match rows.begin(id, bearing, order) {
+                    Some(order) => self.write(id, order),
+                    None => Ok(()),
+                }
+            }
         };
-        match self.outbox.push(&frame) {
+        match written {
             Ok(()) => Ok(waiting),
             Err(NotTaken::Closed) => Err(OrderError::NotConnected { host: host() }),
-            Err(NotTaken::TooLarge) => Err(OrderError::TooLarge { host: host() }),
+            Err(NotTaken::TooLarge) => {
+                self.end_of_rows(id);
+                Err(OrderError::TooLarge { host: host() })
+            }
+        }
+    }
+
+    fn write(&self, id: u64, order: Order) -> Result<(), NotTaken> {
+        self.outbox.push(&Down::Order {
+            id,
+            order: Box::new(order),
+        })
+    }
+
+    /// Writes the orders that waited for this one.
+    fn end_of_rows(&self, id: u64) {
+        let mut rows = lock(&self.rows);
+        let mut ended = VecDeque::from([id]);
+        while let Some(id) = ended.pop_front() {
+            for (id, order) in rows.end(id) {
+                if self.write(id, order) == Err(NotTaken::TooLarge) {
+                    lock(&self.asked).remove(&id);
+                    ended.push_back(id);
+                }
+            }
         }
     }
 
     /// Takes the answer to an order; one that nobody waits for any more is dropped.
     pub(crate) fn answered(&self, id: u64, outcome: Outcome) {
+        self.end_of_rows(id);
         let Some(asked) = lock(&self.asked).remove(&id) else {
             return;
         };
@@ -119,6 +154,14 @@ impl Connection {
     /// Waits until somebody ends the connection.
     pub(crate) async fn ended(&self) {
         self.ended.cancelled().await;
+    }
+}
+
+fn bearing(order: &Order) -> Option<Bearing> {
+    match order {
+        Order::Replace { .. } => Some(Bearing::Whole),
+        Order::Apply { .. } => Some(Bearing::Some),
+        _ => None,
     }
 }
 

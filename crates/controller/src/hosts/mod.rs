@@ -8,6 +8,7 @@ mod connection;
 mod error;
 mod outbox;
 mod patience;
+mod rows;
 
 pub(crate) use connection::Connection;
 pub use connection::Waiting;

@@ -7,7 +7,6 @@ use super::state::{Remains, Rows};
 use super::told::Told;
 use crate::directory::LedgerError;
 use crate::hosts::{Connection, HostChange};
-use control::Key;
 use model::event::What;
 use model::order::{Down, Order, PROTOCOL};
 use model::{Entry, HostName, Member, MemberKind, Net};
@@ -50,9 +49,7 @@ impl Registry {
         if welcome.is_err() {
             return Ok(());
         }
-        let slice = state.whole_anew(host);
-        let mut told = Told::default();
-        told.add(host.clone(), hosts.send(host, Order::Replace { slice }));
+        let told = state.replace_anew(hosts, host);
         let mut changed: BTreeMap<_, Vec<Entry>> = BTreeMap::new();
         for key in adopted.taken.iter().chain(&moved).map(Entry::key) {
             if let Some(entry) = state.ledger.view().get(&key) {
@@ -126,14 +123,14 @@ impl Registry {
     /// Makes sure that members that are hosts have their ports: the host may have lost them.
     async fn link_again(&self, host: &HostName, here: Vec<(Net, Member)>) {
         for (net, member) in here {
-            let vm = member.name.clone();
-            if let Err(error) = self
-                .inner
-                .hosts
-                .order(host, Order::Link { net, member })
-                .await
-            {
-                tracing::warn!(%error, %vm, "a member's port may be missing");
+            let key = (net.cluster.clone(), member.name.clone());
+            let _gate = self.gate(&key.0).read_owned().await;
+            if !self.inner.state.lock().await.members.contains_key(&key) {
+                continue;
+            }
+            let link = Order::Link { net, member };
+            if let Err(error) = self.inner.hosts.order(host, link).await {
+                tracing::warn!(%error, vm = %key.1, "a member's port may be missing");
             }
         }
     }
@@ -142,16 +139,14 @@ impl Registry {
 impl super::state::State {
     /// Members that are hosts and have a port on this one, with their networks.
     fn linked_here(&self, host: &HostName) -> Vec<(Net, Member)> {
-        let view = self.ledger.view();
-        let here = self.members.values().filter(|kept| {
-            let key: Key = (kept.cluster.clone(), kept.member.name.clone());
-            kept.member.kind == MemberKind::Host
-                && kept.linked_at.contains(host)
-                && view
-                    .get(&key)
-                    .is_some_and(|entry| entry.locator.host == *host)
-        });
-        here.filter_map(|kept| Some((view.net(&kept.cluster)?.clone(), kept.member.clone())))
-            .collect()
+        let here = self
+            .members
+            .values()
+            .filter(|kept| kept.member.kind == MemberKind::Host && kept.linked_at.contains(host));
+        here.filter_map(|kept| {
+            let net = self.ledger.view().net(&kept.cluster)?;
+            Some((net.clone(), kept.member.clone()))
+        })
+        .collect()
     }
 }

@@ -2,12 +2,13 @@
 //!
 //! | module | job |
 //! |---|---|
-//! | [`state`](self) | what is known, kept in the store, and the orders that follow from a change |
+//! | `state` | what is known, kept in the store, and the orders that follow from a change |
 //! | `apply` | a cluster brought to its description, or removed |
 //! | `link` | members linked and, when anything fails, unlinked again |
 //! | `unlink` | members unlinked |
 //! | `place` | the one act by which an endpoint moves, by hand or by the engine |
 //! | `arrive` | a host dials in: learn from it, give it the whole truth |
+//! | `due` | changes of place that are told and not due yet |
 //! | `views` | what people are shown |
 //! | `mtu` | the MTU of a network |
 //!
@@ -18,6 +19,7 @@
 
 mod apply;
 mod arrive;
+mod due;
 mod link;
 mod mtu;
 mod place;

@@ -1,10 +1,11 @@
 //! The one act by which an endpoint moves: by hand, or by the migration engine.
 
+use super::due::apply_at;
 use super::state::{Rows, State};
 use super::told::Told;
 use super::{Registry, mtu, no_such_cluster, no_such_member};
 use crate::hosts::OrderError;
-use crate::problems;
+use crate::{clock, problems};
 use api::Problem;
 use api::view::Placed;
 use control::Key;
@@ -78,6 +79,7 @@ impl Registry {
         let mut state = self.inner.state.lock().await;
         let entry = state.ledger.view().get(key).cloned();
         let entry = entry.ok_or_else(|| no_such_member(&key.0, &key.1))?;
+        state.due.forget(key);
         let told = state.spread(
             &self.inner.hosts,
             &key.0,
@@ -104,9 +106,7 @@ impl Registry {
         let net = net.ok_or_else(|| no_such_cluster(cluster))?;
         mtu::check(&hello, net.encap, net.mtu)?;
         let mut told = Told::default();
-        if !state.holds(host, cluster) {
-            state.admit(&self.inner.hosts, host, cluster, &mut told);
-        }
+        state.invite(&self.inner.hosts, host, cluster, &mut told);
         drop(state);
         let outcome = told.outcome().await;
         match outcome.0.into_iter().find_map(|(_, result)| result.err()) {
@@ -149,20 +149,13 @@ impl Registry {
             return Err(no_such_cluster(cluster));
         }
         let missing = || no_such_member(cluster, member);
-        let before = state
-            .ledger
-            .view()
-            .get(&key)
-            .ok_or_else(missing)?
-            .locator
-            .clone();
         let net = state
             .ledger
             .view()
             .net(cluster)
             .cloned()
             .ok_or_else(missing)?;
-        let mut kept = state.members.get(&key).cloned().ok_or_else(missing)?;
+        let kept = state.members.get(&key).cloned().ok_or_else(missing)?;
         let hello = state.connected(self, to)?;
         mtu::check(&hello, net.encap, net.mtu)?;
 
@@ -191,13 +184,15 @@ impl Registry {
             };
             let linked = self.inner.hosts.order(to, link).await;
             linked.map_err(|error| problems::order(&error))?;
+            state = self.inner.state.lock().await;
+            let kept = state.members.get_mut(&key).ok_or_else(missing)?;
             kept.linked_at.insert(to.clone());
             along = along
-                .put_member(&kept)
+                .put_member(kept)
                 .map_err(|error| problems::store(&error))?;
-            state = self.inner.state.lock().await;
-            state.members.insert(key.clone(), kept);
         }
+        let before = state.ledger.view().get(&key).ok_or_else(missing)?;
+        let before = before.locator.clone();
         let locator = Locator {
             host: hello.host,
             address: hello.underlay,
@@ -238,23 +233,22 @@ impl Registry {
         along: Txn,
     ) -> Result<(Entry, Told), Problem> {
         let hosts = &self.inner.hosts;
+        let before = state.ledger.view().get(key).cloned();
         let entry = state.ledger.commit(key, locator, along).await?;
-        let Some(at) = at else {
-            let told = state.spread(hosts, &key.0, None, std::slice::from_ref(&entry), &[]);
+        let rows = std::slice::from_ref(&entry);
+        let (Some(at), Some(before)) = (at, before) else {
+            state.due.forget(key);
+            let told = state.spread(hosts, &key.0, None, rows, &[]);
             return Ok((entry, told));
         };
         let mut told = Told::default();
-        for (host, moment) in at {
-            let order = Order::Apply {
-                nets: Vec::new(),
-                entries: vec![entry.clone()],
-                removed: Vec::new(),
-                at: Some(moment),
-                migration: migration.clone(),
-            };
-            let given = hosts.send(&host, order);
-            told.add(host, given);
+        for (host, moment) in &at {
+            let order = apply_at(entry.clone(), Some(*moment), migration.clone());
+            told.add(host.clone(), hosts.send(host, order));
         }
+        state
+            .due
+            .add(clock::now(), before, entry.clone(), at, migration);
         Ok((entry, told))
     }
 }

@@ -1,8 +1,9 @@
 //! What is known, kept in the store, and the orders that follow from a change.
 
+use super::due::Due;
 use super::told::Told;
-use crate::Hosts;
 use crate::directory::{Ledger, LoadError};
+use crate::{Hosts, clock};
 use control::Key;
 use model::news::Hello;
 use model::order::{Gone, Order};
@@ -51,8 +52,11 @@ pub(super) struct State {
     /// Every host that ever joined, as it last said of itself, without its rows.
     pub(super) hosts: BTreeMap<HostName, Hello>,
     pub(super) remains: Vec<Remains>,
+    pub(super) due: Due,
     /// The clusters whose rows a host was given on its present connection.
     holders: BTreeMap<HostName, BTreeSet<ClusterName>>,
+    /// Clusters whose rows a host is to have though it has no member of them.
+    guests: BTreeMap<HostName, BTreeSet<ClusterName>>,
 }
 
 impl State {
@@ -77,7 +81,9 @@ impl State {
                 .map(|row| (row.value.host.clone(), row.value))
                 .collect(),
             remains: remains.into_iter().map(|row| row.value).collect(),
+            due: Due::default(),
             holders: BTreeMap::new(),
+            guests: BTreeMap::new(),
         })
     }
 
@@ -108,15 +114,21 @@ impl State {
             .is_some_and(|clusters| clusters.contains(cluster))
     }
 
-    /// The whole truth for a host that dials in: from now on it holds what it needs and no more.
-    pub(super) fn whole_anew(&mut self, host: &HostName) -> Slice {
-        let slice = self.ledger.view().slice_for(host);
-        let clusters = slice.nets.iter().map(|net| net.cluster.clone()).collect();
+    /// Gives a host that dials in the whole truth: from now on it holds what it needs and no more.
+    pub(super) fn replace_anew(&mut self, hosts: &Hosts, host: &HostName) -> Told {
+        let mut clusters = self.guests.get(host).cloned().unwrap_or_default();
+        let here = self.ledger.view().entries();
+        clusters.extend(
+            here.filter(|entry| entry.locator.host == *host)
+                .map(|entry| entry.cluster.clone()),
+        );
         self.holders.insert(host.clone(), clusters);
-        slice
+        let mut told = Told::default();
+        self.replace(hosts, host, &mut told);
+        told
     }
 
-    /// Gives a host the rows of a cluster, whether it has members of it or not.
+    /// Gives a host the rows of a cluster, and keeps it informed.
     pub(super) fn admit(
         &mut self,
         hosts: &Hosts,
@@ -124,11 +136,23 @@ impl State {
         cluster: &ClusterName,
         told: &mut Told,
     ) {
-        self.holders
-            .entry(host.clone())
-            .or_default()
-            .insert(cluster.clone());
-        self.replace(hosts, host, told);
+        let held = self.holders.entry(host.clone()).or_default();
+        if held.insert(cluster.clone()) {
+            self.replace(hosts, host, told);
+        }
+    }
+
+    /// The same, also when it dials in anew, until it is dismissed.
+    pub(super) fn invite(
+        &mut self,
+        hosts: &Hosts,
+        host: &HostName,
+        cluster: &ClusterName,
+        told: &mut Told,
+    ) {
+        let guest = self.guests.entry(host.clone()).or_default();
+        guest.insert(cluster.clone());
+        self.admit(hosts, host, cluster, told);
     }
 
     /// Takes the rows of a cluster from a host again, unless it has members of it.
@@ -139,31 +163,31 @@ impl State {
         cluster: &ClusterName,
         told: &mut Told,
     ) {
-        if self
-            .ledger
-            .view()
-            .members(cluster)
-            .any(|entry| entry.locator.host == *host)
-        {
+        if let Some(guest) = self.guests.get_mut(host) {
+            guest.remove(cluster);
+        }
+        let here = |entry: &Entry| entry.locator.host == *host;
+        if self.ledger.view().members(cluster).any(here) {
             return;
         }
-        let held = self
-            .holders
-            .get_mut(host)
-            .is_some_and(|clusters| clusters.remove(cluster));
-        if held {
+        let held = self.holders.get_mut(host);
+        if held.is_some_and(|clusters| clusters.remove(cluster)) {
             self.replace(hosts, host, told);
         }
     }
 
     /// Gives a host the whole truth about all that it holds: also rows that it should have
     /// forgotten are gone then.
-    fn replace(&self, hosts: &Hosts, host: &HostName, told: &mut Told) {
-        let slice = match self.holders.get(host) {
+    fn replace(&mut self, hosts: &Hosts, host: &HostName, told: &mut Told) {
+        let mut slice = match self.holders.get(host) {
             Some(clusters) => self.ledger.view().slice_of(clusters),
             None => Slice::default(),
         };
+        let ahead = self.due.adjust(clock::now(), host, &mut slice);
         told.add(host.clone(), hosts.send(host, Order::Replace { slice }));
+        for order in ahead {
+            told.add(host.clone(), hosts.send(host, order));
+        }
     }
 
     /// Tells every host concerned that rows of one cluster are new or gone: those that hold the

@@ -85,10 +85,8 @@ impl Registry {
             .cloned()
             .collect();
         self.forget(cluster, &ended, remains).await?;
-        match failed.into_iter().next() {
-            None => Ok(()),
-            Some((_, error)) => Err(problems::order(&error)),
-        }
+        let failed: Vec<OrderError> = failed.into_values().collect();
+        problems::orders(&failed).map_or(Ok(()), Err)
     }
 
     /// Takes members out of the directory and tells every host that had them.
@@ -115,6 +113,7 @@ impl Registry {
         let gone = state.ledger.unlink(keys, txn).await?;
         for key in keys {
             state.members.remove(key);
+            state.due.forget(key);
         }
         state.remains.extend(remains);
         let mut told = state.spread(hosts, cluster, None, &[], &gone);

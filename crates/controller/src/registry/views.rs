@@ -10,9 +10,12 @@ use model::order::Order;
 use model::vm::VmState;
 use model::{ClusterName, HostName, MemberKind, SiteName};
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
 /// The kind of cloud that sites are.
 const PROVIDER: &str = "kvm";
+/// A host that says nothing for this long is shown as it last said.
+const ASK_FOR: Duration = Duration::from_secs(2);
 
 impl Registry {
     /// Every cluster, by name.
@@ -125,8 +128,9 @@ impl Registry {
             .connected()
             .into_iter()
             .map(|host| async move {
-                match self.inner.hosts.order(&host, Order::ListVms).await {
-                    Ok(Answer::Vms { vms }) => Some((host, vms)),
+                let answer = self.inner.hosts.order(&host, Order::ListVms);
+                match tokio::time::timeout(ASK_FOR, answer).await {
+                    Ok(Ok(Answer::Vms { vms })) => Some((host, vms)),
                     _ => None,
                 }
             });

@@ -17,6 +17,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tokio::net::TcpStream;
 use tokio::sync::mpsc;
+use tokio::task::JoinSet;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 use tokio_util::codec::{Framed, LengthDelimitedCodec};
@@ -197,6 +198,7 @@ impl Held {
     fn take(&mut self, order: &Order) -> Result<Answer, String> {
         match order {
             Order::Replace { slice } => {
+                self.gone.clear();
                 self.nets = slice
                     .nets
                     .iter()
@@ -284,18 +286,34 @@ pub(crate) async fn send(frames: &mut Frames, up: &Up) -> std::io::Result<()> {
         .await
 }
 
+/// Orders are carried out as the real agent does it: each as a task, so in no certain order.
 async fn talk(mut frames: Frames, held: Arc<Mutex<Held>>, mut said: mpsc::UnboundedReceiver<Up>) {
     let mut tick = tokio::time::interval(Duration::from_secs(1));
+    let (answers, mut answered) = mpsc::unbounded_channel();
+    let mut ended = JoinSet::new();
     loop {
         let up = tokio::select! {
             frame = frames.next() => {
                 let Some(Ok(frame)) = frame else { return };
-                match react(&held, serde_json::from_slice(&frame).unwrap()) {
-                    Ok(Some(up)) => up,
-                    Ok(None) => continue,
-                    Err(()) => return,
+                match serde_json::from_slice(&frame).unwrap() {
+                    Down::Welcome { .. } => held.lock().unwrap().welcomes += 1,
+                    Down::Clock { asked, now } => held.lock().unwrap().clock = Some((asked, now)),
+                    Down::Order { id, order } => {
+                        let (held, answers) = (held.clone(), answers.clone());
+                        ended.spawn(async move {
+                            for _ in 0..id % 4 {
+                                tokio::task::yield_now().await;
+                            }
+                            let _ = answers.send(react(&held, id, *order));
+                        });
+                    }
                 }
+                continue;
             }
+            answer = answered.recv() => match answer.flatten() {
+                Some(up) => up,
+                None => return,
+            },
             up = said.recv() => match up {
                 Some(up) => up,
                 None => return,
@@ -308,31 +326,20 @@ async fn talk(mut frames: Frames, held: Arc<Mutex<Held>>, mut said: mpsc::Unboun
     }
 }
 
-fn react(held: &Mutex<Held>, down: Down) -> Result<Option<Up>, ()> {
+/// The answer to an order; none to hang up.
+fn react(held: &Mutex<Held>, id: u64, order: Order) -> Option<Up> {
     let mut held = held.lock().unwrap();
-    match down {
-        Down::Welcome { .. } => {
-            held.welcomes += 1;
-            Ok(None)
-        }
-        Down::Clock { asked, now } => {
-            held.clock = Some((asked, now));
-            Ok(None)
-        }
-        Down::Order { id, order } => {
-            let reaction = held.refusal.as_ref().and_then(|refusal| refusal(&order));
-            let result = match reaction {
-                Some(Reaction::HangUp) => return Err(()),
-                Some(Reaction::Refuse(why)) => Err(why.to_owned()),
-                None => held.take(&order),
-            };
-            // Pings would drown the rest.
-            if !matches!(&*order, Order::MeasureDelays { hosts } if hosts.is_empty()) {
-                held.orders.push(*order);
-            }
-            Ok(Some(Up::Answer { id, result }))
-        }
+    let reaction = held.refusal.as_ref().and_then(|refusal| refusal(&order));
+    let result = match reaction {
+        Some(Reaction::HangUp) => return None,
+        Some(Reaction::Refuse(why)) => Err(why.to_owned()),
+        None => held.take(&order),
+    };
+    // Pings would drown the rest.
+    if !matches!(&order, Order::MeasureDelays { hosts } if hosts.is_empty()) {
+        held.orders.push(order);
     }
+    Some(Up::Answer { id, result })
 }
 
 impl Agent {

@@ -10,4 +10,5 @@ mod latency;
 mod linking;
 mod orders;
 mod placing;
+mod random;
 mod restarting;

@@ -149,3 +149,56 @@ async fn a_target_that_was_admitted_hears_of_every_change() {
         .await;
     assert!(target.held(|held| held.rows.is_empty() && held.nets.is_empty()));
 }
+
+#[tokio::test]
+async fn nothing_makes_a_flip_early() {
+    let (bed, [host, ..], [north, _south, office]) = Bed::with_three_hosts().await;
+    bed.shop(vec![vm("a", "north", 11), member("b", "office", 12)])
+        .await
+        .unwrap();
+    let key = (shop(), vm_name("a"));
+    let before = bed.service.registry.entry(&key).await.unwrap();
+    let moment = bed.service.hosts.now().plus_ms(60_000.0);
+    let at = ["north", "office"].map(|name| (host_name(name), moment));
+    let registry = &bed.service.registry;
+    registry.admit(&shop(), &host_name("north")).await.unwrap();
+    let done = registry.commit(&key, south(), Some(at.into()), None).await;
+    let done = done.unwrap();
+    let asked = |agent: &super::agent::Agent| {
+        agent.held(|held| {
+            let waits = |order: &&Order| matches!(order, Order::Apply { at: Some(at), .. } if *at == moment);
+            held.orders.iter().filter(waits).count()
+        })
+    };
+    // The first member of another cluster on a host comes with the whole truth.
+    let other = super::bed::cluster("other", vec![member("x", "office", 13)]);
+    bed.service.apply_cluster(other).await.unwrap();
+    office.until(|held| held.nets.len() == 2).await;
+    assert_eq!(asked(&office), 2, "the order is given again with it");
+    drop(north);
+    super::bed::until(|| !bed.service.hosts.is_connected(&host.name)).await;
+    let north = host.connect().await;
+    north.until(|held| held.rows.len() == 2).await;
+    let row = |agent: &super::agent::Agent| agent.held(|held| held.rows.get(&key).cloned());
+    // These agents take a row at once, whatever its moment: look at what the whole truth said.
+    for agent in [&north, &office] {
+        let said = agent.held(|held| {
+            let mut whole = held.orders.iter().rev().filter_map(|order| match order {
+                Order::Replace { slice } => Some(slice.clone()),
+                _ => None,
+            });
+            whole.next().unwrap()
+        });
+        let said: Vec<_> = said.entries.iter().filter(|row| row.key() == key).collect();
+        assert_eq!(said, [&before]);
+        assert!(row(agent).is_some_and(|row| row.epoch <= done.epoch()));
+    }
+    registry
+        .commit(&key, before.locator.clone(), None, None)
+        .await
+        .unwrap();
+    assert!(
+        row(&north).unwrap().epoch > done.epoch(),
+        "going back is for everybody at once"
+    );
+}
