@@ -11,7 +11,8 @@
 //! - [`testbed`]: all of it together, up and down.
 //! - [`parts`]: what runs at the sites: controller, agents, probes.
 //! - [`shop`]: the cluster that is moved about.
-//! - [`cli`]: the whole of it, as `transhume lab` has it.
+//! - [`cli`]: the whole of it, as `transhume lab up` has it.
+//! - [`demo`]: the cluster moved there and back under the eyes of a probe, and the report.
 //!
 //! What runs at the sites is started on top of that:
 //!
@@ -34,6 +35,7 @@
 
 pub mod boxed;
 pub mod cli;
+pub mod demo;
 pub mod folder;
 pub mod net;
 pub mod parts;

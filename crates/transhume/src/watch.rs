@@ -10,7 +10,6 @@ mod scene;
 pub(crate) use scene::{News, Scene};
 
 use crate::cli::Format;
-use crate::failure::Failure;
 use api::Client;
 use api::client::{Error, Wanted};
 use futures::StreamExt;
@@ -26,7 +25,7 @@ const ASK_EVERY: Duration = Duration::from_secs(1);
 const PATIENCE: u32 = 15;
 
 /// Shows what happens.
-pub(crate) trait View {
+pub(crate) trait View: Send {
     /// Something happened; the scene knows it already.
     fn show(&mut self, scene: &Scene, news: &News);
     /// Nothing more comes.
@@ -54,15 +53,15 @@ pub(crate) async fn follow(
     client: &Client,
     id: &MigrationId,
     view: &mut dyn View,
-) -> Result<Migration, Failure> {
+) -> Result<Migration, Error> {
     let mut scene = Scene::new(client.migration(id).await?);
     view.show(&scene, &News::Asked);
     let (mut next, mut silent) = (0, 0);
     loop {
         match listen(client, &mut scene, &mut next, view).await {
             Ok(()) => return Ok(scene.migration),
-            Err(Error::Problem(problem)) => return Err(problem.into()),
-            Err(error) if silent >= PATIENCE => return Err(error.into()),
+            Err(error @ Error::Problem(_)) => return Err(error),
+            Err(error) if silent >= PATIENCE => return Err(error),
             Err(_) => {
                 // The controller may be starting again; its numbers begin anew then.
                 silent = if next == 0 { silent + 1 } else { 0 };

@@ -6,4 +6,5 @@
 
 mod up;
 
+pub(crate) use up::interrupted;
 pub use up::{Standing, Step, UpOptions, up};

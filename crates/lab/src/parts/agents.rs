@@ -61,7 +61,8 @@ pub async fn start(
         file(&folder.join("token"), &token.token)?;
         file(&folder.join("agent.toml"), &text)?;
         let path = folder.join("agent.toml").to_string_lossy().into_owned();
-        let program = Program::new(&site.name, [SELF_EXE, "agent", "--config", &path]);
+        let argv = [SELF_EXE, "agent", "--config", &path];
+        let program = Program::new(&site.name, argv).env("NO_COLOR", "1");
         let name = agent(&site.name);
         apart(handle, move |handle| handle.spawn(&name, &program)).await?;
     }

@@ -1,5 +1,6 @@
 //! The lab.
 
+use super::migrations::Order;
 use clap::{Args, Subcommand};
 use model::SiteName;
 use std::path::PathBuf;
@@ -90,6 +91,13 @@ pub(crate) struct DemoArgs {
     /// Write the report here as JSON; report.html goes beside it
     #[arg(long, value_name = "FILE")]
     pub(crate) report: Option<PathBuf>,
+    /// How often there and back
+    #[arg(long, value_name = "NUMBER", default_value_t = 1)]
+    #[arg(value_parser = clap::value_parser!(u32).range(1..=1000))]
+    pub(crate) rounds: u32,
+    /// When the peers' rules are flipped; losses are no failure with any but before-stop
+    #[arg(long, value_enum, default_value = "before-stop")]
+    pub(crate) order: Order,
 }
 
 #[derive(Debug, Args)]

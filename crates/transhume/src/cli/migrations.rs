@@ -84,7 +84,7 @@ fn above_zero(text: &str) -> Result<f64, String> {
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
-enum Order {
+pub(crate) enum Order {
     BeforeStop,
     PreSwitchover,
     AfterResume,

@@ -86,7 +86,7 @@ pub(super) async fn run(asking: Asking, command: MigrationCommand) -> Result<(),
 async fn follow(asking: Asking, id: MigrationId) -> Result<(), Failure> {
     let mut view = watch::view(asking.format);
     let followed = tokio::select! {
-        followed = watch::follow(&asking.client, &id, view.as_mut()) => followed,
+        followed = watch::follow(&asking.client, &id, view.as_mut()) => followed.map_err(Failure::from),
         _ = tokio::signal::ctrl_c() => Err(Failure::new(
             Exit::Failed,
             format!("not watched any more; {id} itself goes on"),

@@ -1,11 +1,13 @@
-//! `lab`: hand over to the crate that makes labs.
+//! `lab`: hand over to the crate that makes labs. What takes long and is watched is in [`shows`].
+
+mod shows;
 
 use super::services;
-use crate::cli::{BenchArgs, DemoArgs, ExecArgs, Format, LabArgs, LabCommand, UpArgs};
+use crate::cli::{BenchArgs, ExecArgs, Format, LabArgs, LabCommand, UpArgs};
 use crate::failure::{Exit, Failure};
 use crate::output;
 use lab::boxed::{BoxError, End, Program};
-use lab::cli::UpOptions;
+use lab::cli::{Step, UpOptions};
 use lab::folder::FolderError;
 use lab::parts::PartError;
 use lab::shop::Load;
@@ -21,7 +23,7 @@ pub(super) fn run(args: LabArgs, format: Format) -> Result<(), Failure> {
         LabCommand::Up(args) => up(folder, &args, format),
         LabCommand::Down => down(folder, format),
         LabCommand::Status => status(folder, format),
-        LabCommand::Demo(args) => demo(folder, args),
+        LabCommand::Demo(args) => shows::demo(folder, &args, format),
         LabCommand::Bench(args) => bench(folder, args),
         LabCommand::Shell { site } => shell(folder, &site),
         LabCommand::Exec(args) => exec(folder, args),
@@ -30,12 +32,8 @@ pub(super) fn run(args: LabArgs, format: Format) -> Result<(), Failure> {
 
 fn up(folder: Option<&Path>, args: &UpArgs, format: Format) -> Result<(), Failure> {
     let options = options(folder, args);
-    let standing = services::runtime()?.block_on(lab::cli::up(&options, &mut |step| {
-        if format == Format::Table {
-            // Progress is for people; a terminal that went away does not stop the lab.
-            let _ = output::line(&format!("{:>6.1} s  {}", step.at_ms / 1e3, step.what));
-        }
-    }));
+    let standing =
+        services::runtime()?.block_on(lab::cli::up(&options, &mut |made| step(&made, format)));
     let standing = standing.map_err(of_part)?;
     let lab = standing.testbed.folder().path();
     match format {
@@ -48,6 +46,13 @@ fn up(folder: Option<&Path>, args: &UpArgs, format: Format) -> Result<(), Failur
              transhume lab down",
             lab.display()
         )),
+    }
+}
+
+/// Progress is for people; a terminal that went away does not stop the lab.
+fn step(step: &Step, format: Format) {
+    if format == Format::Table {
+        let _ = output::line(&format!("{:>7.1} s  {}", step.at_ms / 1e3, step.what));
     }
 }
 
@@ -81,11 +86,6 @@ fn of_part(error: PartError) -> Failure {
     }
 }
 
-// WIRE: lab::cli::demo
-fn demo(_folder: Option<&Path>, _args: DemoArgs) -> Result<(), Failure> {
-    Err(not_built())
-}
-
 // WIRE: lab::cli::bench
 fn bench(_folder: Option<&Path>, _args: BenchArgs) -> Result<(), Failure> {
     Err(not_built())
@@ -100,7 +100,11 @@ fn not_built() -> Failure {
 }
 
 fn down(folder: Option<&Path>, format: Format) -> Result<(), Failure> {
-    let was_there = lab::testbed::down(folder).map_err(of)?;
+    let mut was_there = lab::testbed::down(folder).map_err(of)?;
+    // Those of demos and benches that were killed are nobody else's to clear.
+    if folder.is_none() && lab::demo::own::sweep().map_err(of)? > 0 {
+        was_there = WasThere::Yes;
+    }
     let sentence = match was_there {
         WasThere::Yes => "The lab is gone.",
         WasThere::No => "There is no lab.",

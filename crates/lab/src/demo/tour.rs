@@ -1,0 +1,221 @@
+//! A cluster moved about under the eyes of a probe in the client's namespace.
+//!
+//! ```text
+//! probe ├──────────────────────────────────────────────────────────────────────┤
+//!       warm-up │ migration │ settle │ accounts │ pause │ migration │ … 
+//!               └─────── window ─────┘                  └── window ──
+//! ```
+//!
+//! What lies outside the windows is the baseline that a migration's figures are judged by.
+
+use super::Audience;
+use crate::boxed::BoxHandle;
+use crate::cli::Standing;
+use crate::parts::{self, PartError};
+use crate::shop;
+use api::Client;
+use measure::analysis::Window;
+use measure::control::{self, ControlError};
+use measure::guest::Stats;
+use measure::probe::{Config, Target};
+use measure::report::{self, VmTotal, build};
+use model::migration::{Migration, Options};
+use model::{ClusterName, SiteName};
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+/// After a migration's end, until it is no longer looked at: what it leaves behind shows by then.
+const SETTLE: Duration = Duration::from_secs(1);
+
+/// A guest calls a datagram lost when it has been unanswered for a second.
+const PAUSE: Duration = Duration::from_secs(2);
+
+/// Attempts to read a guest's account.
+const ATTEMPTS: u32 = 3;
+
+/// Why a tour ended.
+#[derive(Debug, thiserror::Error)]
+pub enum TourError {
+    /// The probe's process, or its start.
+    #[error(transparent)]
+    Part(#[from] PartError),
+    /// The probe.
+    #[error(transparent)]
+    Probe(#[from] ControlError),
+    /// The controller refused a migration, or does not answer.
+    #[error(transparent)]
+    Api(#[from] api::client::Error),
+    /// A site's name.
+    #[error(transparent)]
+    Name(#[from] model::InvalidName),
+}
+
+/// A tour under way.
+pub struct Tour {
+    probe: control::Client,
+    boxed: BoxHandle,
+    client: Client,
+    targets: Vec<Target>,
+    legs: Vec<Leg>,
+    notes: Vec<String>,
+}
+
+/// One migration, and what the guests said of it.
+struct Leg {
+    moved: Migration,
+    begin: String,
+    end: String,
+    guests: BTreeMap<String, Stats>,
+}
+
+/// What was seen on a tour.
+pub struct Seen {
+    /// Its migrations.
+    pub migrations: Vec<report::Migration>,
+    /// All of it, VM by VM.
+    pub whole: Vec<VmTotal>,
+    /// What a reader must know to judge it.
+    pub notes: Vec<String>,
+}
+
+impl Tour {
+    /// Starts the probe, a 2 ms UDP stream and two TCP sessions with every VM, and lets it run for
+    /// a while.
+    ///
+    /// # Errors
+    /// The probe does not start, or a VM does not answer it.
+    pub async fn begin(standing: &Standing, warm_up: Duration) -> Result<Self, TourError> {
+        let boxed = standing.testbed.boxed().clone();
+        let probe = parts::start_probe(&boxed).await?;
+        let targets = standing.targets.clone();
+        probe
+            .start(&Config {
+                targets: targets.clone(),
+                ..Config::default()
+            })
+            .await?;
+        tokio::time::sleep(warm_up).await;
+        Ok(Self {
+            probe,
+            boxed,
+            client: standing.client.clone(),
+            targets,
+            legs: Vec::new(),
+            notes: Vec::new(),
+        })
+    }
+
+    /// Moves the cluster and waits until what the migration leaves behind has shown. One that does
+    /// not arrive is no error: its state says so.
+    ///
+    /// # Errors
+    /// The migration was refused, or nobody answers any more.
+    pub async fn travel(
+        &mut self,
+        to: &str,
+        options: Options,
+        audience: &mut dyn Audience,
+    ) -> Result<Migration, TourError> {
+        self.each_guest("begin a new account", async |probe, target| {
+            probe.reset(std::slice::from_ref(target)).await
+        })
+        .await;
+        let number = self.legs.len() + 1;
+        let (begin, end) = (format!("begin {number}"), format!("end {number}"));
+        self.probe.mark(&*begin).await?;
+        let cluster = ClusterName::new(shop::NAME)?;
+        let begun = self
+            .client
+            .migrate(&cluster, &SiteName::new(to)?, options)
+            .await?;
+        let moved = audience.follow(&self.client, &begun.id).await?;
+        tokio::time::sleep(SETTLE).await;
+        self.probe.mark(&*end).await?;
+        tokio::time::sleep(PAUSE).await;
+        let guests = self.accounts().await?;
+        self.legs.push(Leg {
+            moved: moved.clone(),
+            begin,
+            end,
+            guests,
+        });
+        Ok(moved)
+    }
+
+    /// What was seen of the last migration so far, for whoever wants to know before the end.
+    ///
+    /// # Errors
+    /// The probe is gone.
+    pub async fn end(self) -> Result<Seen, TourError> {
+        let recording = self.probe.stop().await?;
+        self.probe.quit().await?;
+        let window = |leg: &Leg| Window::marks(leg.moved.id.as_str(), &recording, &leg.begin, &leg.end);
+        let windows: Vec<Window> = self.legs.iter().filter_map(window).collect();
+        let migrations = self.legs.iter().zip(&windows).map(|(leg, window)| {
+            let evidence = build::Evidence {
+                recording: &recording,
+                window,
+                windows: &windows,
+                guests: &leg.guests,
+            };
+            build::migration(&leg.moved, &evidence)
+        });
+        Ok(Seen {
+            migrations: migrations.collect(),
+            whole: build::whole(&recording),
+            notes: self.notes,
+        })
+    }
+
+    /// Ends the probe of a tour that is given up.
+    ///
+    /// # Errors
+    /// The box does not answer.
+    pub async fn give_up(self) -> Result<(), PartError> {
+        parts::stop_probe(&self.boxed).await
+    }
+
+    async fn accounts(&mut self) -> Result<BTreeMap<String, Stats>, TourError> {
+        let mut accounts = BTreeMap::new();
+        let mut wanted = self.targets.clone();
+        let mut errors = Vec::new();
+        for _ in 0..ATTEMPTS {
+            errors.clear();
+            for collected in self.probe.collect(&wanted).await? {
+                match (collected.stats, collected.error) {
+                    (Some(stats), _) => {
+                        wanted.retain(|target| target.name != collected.name);
+                        accounts.insert(collected.name, stats);
+                    }
+                    (None, why) => errors.extend(why),
+                }
+            }
+            if wanted.is_empty() {
+                break;
+            }
+        }
+        self.notes.append(&mut errors);
+        Ok(accounts)
+    }
+
+    /// Does something with every guest, a few times over; one that will not is noted.
+    async fn each_guest(
+        &mut self,
+        what: &str,
+        act: impl AsyncFn(&control::Client, &Target) -> Result<(), ControlError>,
+    ) {
+        for target in &self.targets {
+            let mut done = Ok(());
+            for _ in 0..ATTEMPTS {
+                done = act(&self.probe, target).await;
+                if done.is_ok() {
+                    break;
+                }
+            }
+            if let Err(error) = done {
+                let name = &target.name;
+                self.notes.push(format!("{name} did not {what}: {error}"));
+            }
+        }
+    }
+}

@@ -1,0 +1,86 @@
+//! `lab demo` and `lab bench`: watched while they run, a report at the end.
+
+use super::{of_part, options, step};
+use crate::cli::{DemoArgs, Format};
+use crate::command::services;
+use crate::failure::{Exit, Failure};
+use crate::{output, watch};
+use api::client::Error;
+use async_trait::async_trait;
+use lab::cli::Step;
+use lab::demo::{Audience, DemoError, DemoOptions, TourError};
+use model::MigrationId;
+use model::migration::Migration;
+use std::path::Path;
+
+/// Shows what happens as `migrate --watch` does.
+pub(super) struct Shown {
+    pub(super) format: Format,
+}
+
+#[async_trait]
+impl Audience for Shown {
+    fn step(&mut self, made: Step) {
+        step(&made, self.format);
+    }
+
+    fn say(&mut self, sentence: &str) {
+        if self.format == Format::Table {
+            let _ = output::line(sentence);
+        }
+    }
+
+    async fn follow(
+        &mut self,
+        client: &api::Client,
+        id: &MigrationId,
+    ) -> Result<Migration, Error> {
+        let mut view = watch::view(self.format);
+        let followed = watch::follow(client, id, view.as_mut()).await;
+        view.close();
+        if let Ok(ended) = &followed {
+            self.say(&format!("{}: {}", ended.id, ended.message));
+        }
+        followed
+    }
+}
+
+pub(super) fn demo(folder: Option<&Path>, args: &DemoArgs, format: Format) -> Result<(), Failure> {
+    let asked = DemoOptions {
+        up: options(folder, &args.up),
+        rounds: args.rounds,
+        order: args.order.into(),
+        report: args.report.clone(),
+        title: "A cluster moves live, there and back".to_owned(),
+    };
+    let mut shown = Shown { format };
+    let done = services::runtime()?.block_on(lab::demo::demo(&asked, &mut shown));
+    let outcome = done.map_err(of_demo)?;
+    match format {
+        Format::Json => output::json(&outcome.report)?,
+        Format::Table => {
+            output::text(&format!("\n{}", measure::table::render(&outcome.report)))?;
+            if let Some(path) = &args.report {
+                let page = path.with_extension("html");
+                output::line(&format!("\n{} and {}", path.display(), page.display()))?;
+            }
+        }
+    }
+    if outcome.faults.is_empty() {
+        return Ok(());
+    }
+    Err(Failure::new(
+        Exit::Failed,
+        format!("this was noticed: {}", outcome.faults.join("; ")),
+        "The report has the figures. A busy machine loses packets by itself: see its load, and \
+         the baseline of each VM.",
+    ))
+}
+
+pub(super) fn of_demo(error: DemoError) -> Failure {
+    match error {
+        DemoError::Part(error) | DemoError::Tour(TourError::Part(error)) => of_part(error),
+        DemoError::Tour(TourError::Api(error)) => error.into(),
+        _ => Failure::of(Exit::Failed, &error),
+    }
+}
