@@ -60,11 +60,9 @@ impl Desk {
     /// # Errors
     /// When something of it cannot be done.
     pub async fn open(config: Arc<AgentConfig>, own: &Credentials) -> Result<Self, AgentError> {
-        let netns = ovs::Netns::current()?;
-        // They stay when the agent ends, and are found again when it starts.
-        ovs::Daemons::start(&netns, &config.ovs.rundir).await?;
+        let daemons = ovs::Daemons::start(&ovs::Netns::current()?, &config.ovs.rundir).await?;
         let host = Host::set_up(config.ovs.clone()).await?;
-        drop(netns);
+        tokio::spawn(async move { daemons.keep().await });
         let vms = Vms::open(config.state.join("vms"), config.qemu.clone()).await?;
         let expectations = Expectations::default();
         listener::listen(

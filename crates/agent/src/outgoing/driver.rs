@@ -454,7 +454,7 @@ impl Driver {
                     rate,
                     passes: ram.dirty_sync_count,
                     dirty_pages_rate: ram.dirty_pages_rate,
-                    ready_in_ms: if ready { 0.0 } else { left / rate.max(1.0) * 1000.0 },
+                    ready_in_ms: if ready { 0.0 } else { (left / rate.max(1.0) * 1000.0).min(3.6e6) },
                 },
             });
         }

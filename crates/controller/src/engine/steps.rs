@@ -24,11 +24,15 @@ const HOLD_SHARE: f64 = 0.6;
 /// QEMU takes new limits at the end of its 100 ms window.
 const WINDOW_MS: f64 = 102.0;
 /// Room for a late order, ms.
-const SLACK_MS: f64 = 60.0;
+const SLACK_MS: f64 = 200.0;
 /// Unlimited iterations before the stop: enough to send what a window left, ms.
 const SPRINT_MS: f64 = 40.0;
 /// The guest must answer its agent within this at the target, ms.
 const VERIFY_MS: f64 = 5000.0;
+/// What a host did not do is asked of it again after this.
+const AGAIN: Duration = Duration::from_millis(500);
+/// A target that is away is looked for this often.
+const DISCARD_TRIES: usize = 600;
 
 /// One migration's hands.
 pub(crate) struct Steps {
@@ -361,7 +365,7 @@ impl Steps {
                     Err(why) => tracing::warn!(migration = %self.id, %vm, %why, "still in doubt"),
                 }
             }
-            tokio::time::sleep(Duration::from_millis(500)).await;
+            tokio::time::sleep(AGAIN).await;
         }
     }
 
@@ -397,25 +401,51 @@ impl Steps {
             // The frames are on their way before the connection ends.
             tokio::time::sleep(Duration::from_secs_f64((wait_ms + 10.0) / 1000.0)).await;
         }
+        if !flipped {
+            // It was never released, so it cannot run at the target, whatever the target says or
+            // whether it is there to say it.
+            if sending {
+                self.resume_at_source(&vm, mover).await;
+            }
+            self.discard_some_time(&vm, mover);
+            return self.say(Event::TakenBack(vm));
+        }
         while let Err(why) = self.discard(&vm, mover).await {
             if self.runs_there(&vm, mover).await {
                 warn("flip again", self.commit(&vm, self.there(mover), None).await);
                 return self.say(Event::Resolved { vm, runs_at_target: true });
             }
-            if !sending {
-                break;
-            }
             tracing::warn!(migration = %self.id, %vm, %why, "the target does not let go");
-            tokio::time::sleep(Duration::from_millis(500)).await;
+            tokio::time::sleep(AGAIN).await;
         }
-        if sending {
-            let abort = Order::AbortSource { migration: id, vm: vm.clone() };
-            while let Err(why) = order(&self.hosts, source, abort.clone()).await {
-                tracing::warn!(migration = %self.id, %vm, %why, "the source is asked again");
-                tokio::time::sleep(Duration::from_millis(500)).await;
-            }
-        }
+        self.resume_at_source(&vm, mover).await;
         self.say(Event::TakenBack(vm));
+    }
+
+    async fn resume_at_source(&self, vm: &VmName, mover: &Mover) {
+        let abort = Order::AbortSource { migration: self.id.clone(), vm: vm.clone() };
+        while let Err(why) = order(&self.hosts, &mover.source.host, abort.clone()).await {
+            tracing::warn!(migration = %self.id, %vm, %why, "the source is asked again");
+            tokio::time::sleep(AGAIN).await;
+        }
+    }
+
+    /// Removes what was prepared at the target, now or when it is back.
+    fn discard_some_time(&self, vm: &VmName, mover: &Mover) {
+        let (hosts, target) = (self.hosts.clone(), mover.target.host.clone());
+        let discard = Order::DiscardTarget {
+            migration: self.id.clone(),
+            cluster: self.cluster.clone(),
+            vm: vm.clone(),
+        };
+        tokio::spawn(async move {
+            for _ in 0..DISCARD_TRIES {
+                if order(&hosts, &target, discard.clone()).await.is_ok() {
+                    return;
+                }
+                tokio::time::sleep(AGAIN).await;
+            }
+        });
     }
 
     /// For a migration that lost its controller: finishes a VM that runs at the target, takes any other
@@ -443,7 +473,7 @@ impl Steps {
         for (host, what) in [(&mover.target.host, keep), (&mover.source.host, remove)] {
             while let Err(why) = order(&self.hosts, host, what.clone()).await {
                 tracing::warn!(migration = %self.id, %vm, %why, "clean-up is tried again");
-                tokio::time::sleep(Duration::from_millis(500)).await;
+                tokio::time::sleep(AGAIN).await;
             }
         }
         self.say(Event::Finished(vm));
