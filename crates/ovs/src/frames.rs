@@ -20,6 +20,9 @@ pub const CAPTURE_BUFFER: usize = 16 << 20;
 /// A capture keeps at most this many bytes in memory; what comes later is counted and lost.
 const MOST_KEPT: usize = 256 << 20;
 
+/// Larger than any frame of an Ethernet with jumbo frames; taps here carry no offloads.
+const LARGEST: usize = 16_384;
+
 /// A packet socket bound to one interface.
 #[derive(Debug)]
 pub(crate) struct PacketSocket {
@@ -102,7 +105,7 @@ impl PacketSocket {
 }
 
 fn receive_now(fd: &OwnedFd) -> std::io::Result<Vec<u8>> {
-    let mut buffer = [0u8; 65_536];
+    let mut buffer = [0u8; LARGEST];
     // SAFETY: pointer and length are the buffer's.
     let length = unsafe {
         libc::recv(

@@ -132,7 +132,7 @@ impl Host {
         let (applied, steps) = held.take(&order);
         if applied.changed > 0 {
             *generation += 1;
-            keep.add(&order, || held.slice())?;
+            note(keep.add(&order, || held.slice()));
         }
         self.inner
             .send("install the directory's rules", &steps)
@@ -185,17 +185,32 @@ impl Host {
             generation,
         } = &mut *state;
         *generation += 1;
-        keep.add(&prepared.order, || {
+        note(keep.add(&prepared.order, || {
             let mut after = held.clone();
             after.take(&prepared.order);
             after.slice()
-        })?;
+        }));
         let sent = self
             .inner
             .send_batch("flip", prepared.batch, &prepared.steps);
         let (sent, _) = tokio::join!(sent, async { held.take(&prepared.order) });
         sent?;
         Ok(prepared.applied)
+    }
+
+    /// Waits until packets follow the rules.
+    ///
+    /// A switch acknowledges rules when it holds them. What it has cached for packets that it saw
+    /// before is revised right after, by threads of its own: usually within a millisecond, later
+    /// on a busy machine. A packet in between still goes the old way, or is still dropped. The
+    /// answer comes with the next full revision, up to half a second later: for tests and doubts,
+    /// not for a switchover.
+    pub async fn effective(&self) -> Result<()> {
+        self.inner
+            .control
+            .run("revalidator/wait", &[])
+            .await
+            .map(drop)
     }
 
     /// Overrides what is done with packets that come out of tunnels for an endpoint; `None` gives
@@ -265,6 +280,13 @@ impl Host {
     /// rules that were. Done by itself whenever the switch may have lost some.
     pub async fn converge_rules(&self) -> Result<usize> {
         self.inner.converge_rules().await
+    }
+}
+
+/// A full disk must not hold up a flip: the controller tells everything again after a restart.
+fn note(kept: Result<()>) {
+    if let Err(error) = kept {
+        tracing::error!(%error, "going on without it");
     }
 }
 

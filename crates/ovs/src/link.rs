@@ -9,7 +9,7 @@ use crate::ports::{
 };
 use crate::tap;
 use control::projection::Key;
-use model::{ClusterName, Encap, Member, Net, VmName};
+use model::{ClusterName, Member, Net, VmName};
 use std::collections::BTreeSet;
 use std::time::Instant;
 
@@ -32,10 +32,6 @@ impl Ports {
         members
             .chain(self.gates.values().map(|gate| gate.ofport()))
             .collect()
-    }
-
-    fn uses(&self, encap: Encap) -> bool {
-        self.members.values().any(|port| port.net.encap == encap)
     }
 }
 
@@ -86,6 +82,9 @@ impl Host {
             addresses: member.addresses.clone(),
         };
         if let Err(error) = inner.make_port(&key, &mut port).await {
+            // By name, so that this also clears what an earlier attempt that was cut off has left.
+            let steps = inner.state.lock().await.held.remove_port(&key);
+            let _ = inner.send("take back a member's rules", &steps).await;
             if let Err(also) = inner.remove_rows(&port, false).await {
                 tracing::warn!(error = %also, ifname = port.ifname, "what was made of a port stays");
             }
@@ -103,22 +102,28 @@ impl Host {
         self.close_gate(&key).await?;
         let inner = &self.inner;
         let mut ports = inner.ports.lock().await;
-        let Some(port) = ports.members.remove(&key) else {
+        let Some(port) = ports.members.get(&key).cloned() else {
             return Ok(());
         };
-        let last = !ports.uses(port.net.encap);
-        let steps = {
+        let encap = port.net.encap;
+        let last = ports
+            .members
+            .values()
+            .filter(|port| port.net.encap == encap)
+            .count()
+            == 1;
+        let sent = {
             let mut state = inner.state.lock().await;
             state.generation += 1;
             let mut steps = state.held.remove_port(&key);
             if last {
-                steps.extend(state.held.remove_tunnel(port.net.encap));
+                steps.extend(state.held.remove_tunnel(encap));
             }
-            let sent = inner.send("remove a member's rules", &steps).await;
-            sent.map(|()| steps.len())
+            inner.send("remove a member's rules", &steps).await
         };
         inner.remove_rows(&port, last).await?;
-        steps.map(drop)
+        ports.members.remove(&key);
+        sent
     }
 }
 

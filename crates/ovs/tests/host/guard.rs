@@ -66,6 +66,7 @@ async fn a_vm_whose_place_is_elsewhere_is_fenced_until_the_directory_brings_it_b
         .apply(Vec::new(), vec![world.row(&vm, 0, 2)], Vec::new())
         .await
         .unwrap();
+    world.effective().await;
     at_vm.says(&peer, "back again");
     assert_eq!(at_peer.texts().await, ["back again"]);
 }

@@ -115,6 +115,14 @@ impl World {
         for at in 0..self.stage.hosts.len() {
             self.host(at).replace(self.slice()).await.unwrap();
         }
+        self.effective().await;
+    }
+
+    /// Waits until packets follow the rules on every host.
+    pub(crate) async fn effective(&self) {
+        for at in 0..self.stage.hosts.len() {
+            self.host(at).effective().await.unwrap();
+        }
     }
 
     /// Every member reaches every other one, by IPv4 and IPv6.

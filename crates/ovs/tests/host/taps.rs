@@ -24,6 +24,7 @@ async fn arrive(world: &World, vm: &Member) {
             .await
             .unwrap();
     }
+    world.effective().await;
 }
 
 fn number(frame: &[u8]) -> Option<u32> {
@@ -189,6 +190,7 @@ async fn a_gate_holds_what_comes_from_near_and_far_and_gives_it_back_in_order() 
     arrive(&world, &vm).await;
     let key = world.key(&vm);
     let gate = world.host(0).open_gate(&key).await.unwrap();
+    world.effective().await;
     for number in 0..100 {
         let from = if number % 2 == 0 { &far } else { &near };
         from.says(&vm, &number.to_string());
@@ -215,6 +217,7 @@ async fn a_gate_holds_what_comes_from_near_and_far_and_gives_it_back_in_order() 
         .unwrap();
     let late = world.host(0).close_gate(&key).await.unwrap();
     world.host(0).tap_io().inject(&ifname, &late).await.unwrap();
+    world.effective().await;
     far.says(&vm, "100");
     let received: Vec<u32> = guest
         .received()
@@ -246,6 +249,7 @@ async fn a_gate_of_an_agent_that_ended_is_gone_after_its_restart() {
     drop(_guest);
     world.stage.start_agent(0).await.unwrap();
     let guest = world.guest(&vm, 0).await;
+    world.effective().await;
     talker.says(&vm, "after all");
     assert_eq!(guest.texts().await, ["after all"]);
     let links = world.stage.hosts[0].netlink.links().await.unwrap();

@@ -141,6 +141,7 @@ async fn the_source_redirects_what_still_comes_for_a_member_that_has_left() {
         .set_arrivals(&key, Some(Arrivals::Redirect { to }))
         .await
         .unwrap();
+    world.effective().await;
     talker.says(&vm, "by way of the source");
     assert_eq!(new.texts().await, ["by way of the source"]);
     assert!(old.texts().await.is_empty());
@@ -149,6 +150,7 @@ async fn the_source_redirects_what_still_comes_for_a_member_that_has_left() {
         .apply(Vec::new(), vec![world.row(&vm, 2, 2)], Vec::new())
         .await
         .unwrap();
+    world.effective().await;
     talker.says(&vm, "directly");
     assert_eq!(new.texts().await, ["directly"]);
 }
