@@ -30,6 +30,8 @@ pub(crate) type Refusal = Box<dyn Fn(&Order) -> Option<Reaction> + Send>;
 pub(crate) enum Reaction {
     Refuse(&'static str),
     HangUp,
+    /// Do it, but not before this long, ms.
+    Dawdle(u64),
 }
 
 /// What an agent holds; outlives its connections.
@@ -304,7 +306,11 @@ async fn talk(mut frames: Frames, held: Arc<Mutex<Held>>, mut said: mpsc::Unboun
                             for _ in 0..id % 4 {
                                 tokio::task::yield_now().await;
                             }
-                            let _ = answers.send(react(&held, id, *order));
+                            let reaction = reaction(&held, &order);
+                            if let Some(Reaction::Dawdle(ms)) = reaction {
+                                tokio::time::sleep(Duration::from_millis(ms)).await;
+                            }
+                            let _ = answers.send(react(&held, id, *order, reaction));
                         });
                     }
                 }
@@ -326,14 +332,18 @@ async fn talk(mut frames: Frames, held: Arc<Mutex<Held>>, mut said: mpsc::Unboun
     }
 }
 
+fn reaction(held: &Mutex<Held>, order: &Order) -> Option<Reaction> {
+    let held = held.lock().unwrap();
+    held.refusal.as_ref().and_then(|refusal| refusal(order))
+}
+
 /// The answer to an order; none to hang up.
-fn react(held: &Mutex<Held>, id: u64, order: Order) -> Option<Up> {
+fn react(held: &Mutex<Held>, id: u64, order: Order, reaction: Option<Reaction>) -> Option<Up> {
     let mut held = held.lock().unwrap();
-    let reaction = held.refusal.as_ref().and_then(|refusal| refusal(&order));
     let result = match reaction {
         Some(Reaction::HangUp) => return None,
         Some(Reaction::Refuse(why)) => Err(why.to_owned()),
-        None => held.take(&order),
+        Some(Reaction::Dawdle(_)) | None => held.take(&order),
     };
     // Pings would drown the rest.
     if !matches!(&order, Order::MeasureDelays { hosts } if hosts.is_empty()) {

@@ -32,6 +32,23 @@ async fn two_members_are_paired_and_each_host_knows_both() {
 }
 
 #[tokio::test]
+async fn a_row_that_is_linked_while_a_host_takes_the_whole_truth_is_not_lost() {
+    let (bed, _hosts, [_north, south, _office]) = Bed::with_three_hosts().await;
+    bed.shop(vec![member("a", "north", 11)]).await.unwrap();
+    south
+        .react_with(|order| matches!(order, Order::Replace { .. }).then_some(Reaction::Dawdle(60)));
+    let (cluster, service) = (shop(), bed.service.clone());
+    let first = tokio::spawn(async move { service.link(&cluster, member("b", "south", 12)).await });
+    south.until(|held| !held.ports.is_empty()).await;
+    bed.service
+        .link(&shop(), member("c", "north", 13))
+        .await
+        .unwrap();
+    first.await.unwrap().unwrap();
+    assert_eq!(south.held(|held| held.rows.len()), 3);
+}
+
+#[tokio::test]
 async fn a_vm_is_started_on_its_port_and_made_reachable() {
     let (bed, _hosts, [north, south, _office]) = Bed::with_three_hosts().await;
     bed.shop(vec![vm("a", "north", 11), member("b", "south", 12)])
