@@ -178,7 +178,7 @@ async fn furnish(
         "{} answer at {CLIENT_SITE}",
         vms(shop.vms)
     ));
-    probe.quit().await?;
+    parts::end_probe(handle, probe).await?;
     Ok(Standing {
         testbed: testbed.clone(),
         client,

@@ -142,13 +142,13 @@ impl Tour {
         Ok(moved)
     }
 
-    /// What was seen of the last migration so far, for whoever wants to know before the end.
+    /// Stops the probe and says what it saw.
     ///
     /// # Errors
     /// The probe is gone.
     pub async fn end(self) -> Result<Seen, TourError> {
         let recording = self.probe.stop().await?;
-        self.probe.quit().await?;
+        parts::end_probe(&self.boxed, self.probe).await?;
         let window = |leg: &Leg| Window::marks(leg.moved.id.as_str(), &recording, &leg.begin, &leg.end);
         let windows: Vec<Window> = self.legs.iter().filter_map(window).collect();
         let migrations = self.legs.iter().zip(&windows).map(|(leg, window)| {
@@ -165,14 +165,6 @@ impl Tour {
             whole: build::whole(&recording),
             notes: self.notes,
         })
-    }
-
-    /// Ends the probe of a tour that is given up.
-    ///
-    /// # Errors
-    /// The box does not answer.
-    pub async fn give_up(self) -> Result<(), PartError> {
-        parts::stop_probe(&self.boxed).await
     }
 
     async fn accounts(&mut self) -> Result<BTreeMap<String, Stats>, TourError> {

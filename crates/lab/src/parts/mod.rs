@@ -21,5 +21,5 @@ mod waiting;
 pub use agents::{Options as AgentOptions, agent, start as start_agents};
 pub use controller::{API_SOCKET, CONTROLLER, client, start as start_controller};
 pub use error::PartError;
-pub use probe::{PROBE, start as start_probe, stop as stop_probe};
+pub use probe::{PROBE, end as end_probe, start as start_probe};
 pub(crate) use probe::{PROBE_COMMAND, probe_main};

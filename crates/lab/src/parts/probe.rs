@@ -1,11 +1,11 @@
 //! A probe in the client's namespace: the outside peer of the VMs.
 
 use super::PartError;
+use super::controller::CONTROLLER;
 use super::waiting::{apart, until};
-use crate::boxed::{BoxHandle, Program, SELF_EXE};
+use crate::boxed::{BoxHandle, ProcessStatus, Program, SELF_EXE};
 use crate::shop::CLIENT_SITE;
 use measure::control::Client;
-use nix::sys::signal::Signal;
 use std::ffi::OsString;
 use std::path::Path;
 use std::time::Duration;
@@ -39,18 +39,17 @@ pub async fn start(handle: &BoxHandle) -> Result<Client, PartError> {
     .await
 }
 
-/// Ends a probe's process, whoever holds it. None that runs is fine.
+/// Ends a probe's process and waits until it is gone, so that the next one can start.
 ///
 /// # Errors
-/// The box does not answer.
-pub async fn stop(handle: &BoxHandle) -> Result<(), PartError> {
-    apart(handle, |handle| -> Result<(), PartError> {
-        let status = handle.status()?;
-        let runs = |p: &crate::boxed::ProcessStatus| p.name == PROBE && p.is_alive();
-        if status.processes.iter().any(runs) {
-            handle.kill(PROBE, Signal::SIGKILL)?;
-        }
-        Ok(())
+/// It does not end, or the box does not answer.
+pub async fn end(handle: &BoxHandle, probe: Client) -> Result<(), PartError> {
+    probe.quit().await?;
+    let what = "the probe does not end";
+    until(handle, CONTROLLER, what, LIMIT, || async {
+        let status = apart(handle, BoxHandle::status).await.ok()?;
+        let mut probes = status.processes.iter().filter(|p| p.name == PROBE);
+        (!probes.any(ProcessStatus::is_alive)).then_some(())
     })
     .await
 }
