@@ -1,0 +1,227 @@
+//! The fixture: one lab, gone again when it is dropped.
+
+use api::Client;
+use lab::boxed::Program;
+use lab::cli::{self, Standing, UpOptions};
+use lab::shop::Load;
+use measure::probe::Target;
+use model::migration::{Migration, Options, State};
+use model::{ClusterName, MigrationId, SiteName, VmName};
+use nix::sys::signal::Signal;
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+/// Nothing in these tests takes this long; a test that waits so long has failed.
+const PATIENCE: Duration = Duration::from_secs(120);
+
+/// A lab with cluster `shop` at `north`.
+pub struct Lab {
+    pub standing: Standing,
+    folder: PathBuf,
+}
+
+impl Lab {
+    /// Brings one up with this many VMs.
+    pub async fn up(name: &str, vms: u8, load: Load) -> Self {
+        let folder = PathBuf::from(format!("/tmp/th-mv-{name}-{}", std::process::id()));
+        let options = UpOptions {
+            folder: Some(folder.clone()),
+            vms,
+            load,
+            guest: Some(PathBuf::from(concat!(
+                env!("CARGO_MANIFEST_DIR"),
+                "/../../target/guest"
+            ))),
+            exe: Some(PathBuf::from(env!("CARGO_BIN_EXE_transhume"))),
+            ..UpOptions::default()
+        };
+        match cli::up(&options, &mut |_| {}).await {
+            Ok(standing) => Self { standing, folder },
+            Err(error) => panic!("the lab does not come up: {error}"),
+        }
+    }
+
+    pub fn client(&self) -> &Client {
+        &self.standing.client
+    }
+
+    /// Begins to move the cluster.
+    pub async fn begin(&self, to: &str, options: Options) -> MigrationId {
+        let begun = self
+            .client()
+            .migrate(&shop(), &SiteName::new(to).unwrap(), options)
+            .await;
+        begun.expect("the migration begins").id
+    }
+
+    /// Waits until a migration stands where it should, or has ended.
+    pub async fn until(&self, id: &MigrationId, wanted: impl Fn(&Migration) -> bool) -> Migration {
+        let begun = Instant::now();
+        loop {
+            // The controller may be away for a moment in some tests.
+            if let Ok(seen) = self.client().migration(id).await
+                && (wanted(&seen) || seen.state.is_final())
+            {
+                return seen;
+            }
+            assert!(
+                begun.elapsed() < PATIENCE,
+                "{id} neither gets there nor ends"
+            );
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    }
+
+    pub async fn until_pre_copy(&self, id: &MigrationId) -> Migration {
+        let sends = |seen: &Migration| {
+            seen.state == State::PreCopy && seen.vms.iter().all(|vm| vm.progress.sent_bytes > 0)
+        };
+        let seen = self.until(id, sends).await;
+        assert_eq!(seen.state, State::PreCopy, "{}", seen.message);
+        seen
+    }
+
+    pub async fn until_end(&self, id: &MigrationId) -> Migration {
+        self.until(id, |_| false).await
+    }
+
+    /// The sites at which a VM has a process that runs.
+    pub async fn places(&self, vm: &str) -> Vec<String> {
+        let name = VmName::new(vm).unwrap();
+        let vms = self.client().vms().await.expect("the VMs");
+        let runs = |it: &&api::view::Vm| it.name == name && it.state == model::vm::VmState::Running;
+        vms.iter()
+            .filter(runs)
+            .map(|it| it.site.to_string())
+            .collect()
+    }
+
+    /// Every VM answers at the office.
+    pub async fn answers(&self) -> bool {
+        let probe = lab::parts::start_probe(self.standing.testbed.boxed())
+            .await
+            .expect("a probe");
+        let targets: Vec<Target> = self.standing.targets.clone();
+        let answers = probe
+            .first_answers(&targets, Duration::from_secs(20))
+            .await
+            .expect("answers");
+        probe.quit().await.expect("the probe ends");
+        answers.iter().all(|answer| answer.unix_ns.is_some())
+    }
+
+    /// Kills one of the lab's programs.
+    pub fn kill(&self, name: &str) {
+        self.standing
+            .testbed
+            .boxed()
+            .kill(name, Signal::SIGKILL)
+            .expect("a program of the lab");
+    }
+
+    /// Starts a program of the lab again, as it was.
+    pub async fn restart(&self, name: &str) {
+        let boxed = self.standing.testbed.boxed();
+        let begun = Instant::now();
+        loop {
+            let status = boxed.status().expect("the box answers");
+            let it = status
+                .processes
+                .iter()
+                .find(|it| it.name == name)
+                .expect("a program of the lab");
+            if it.is_alive() {
+                assert!(begun.elapsed() < PATIENCE, "{name} does not end");
+                tokio::time::sleep(Duration::from_millis(20)).await;
+                continue;
+            }
+            let netns = it.netns.clone().expect("a namespace");
+            boxed
+                .spawn(name, &Program::new(&netns, it.argv.clone()))
+                .expect("it starts again");
+            return;
+        }
+    }
+
+    /// Kills the QEMU processes of a VM at a site.
+    pub fn kill_qemu(&self, site: &str, vm: &str) {
+        let state = format!("{}/sites/{site}/", self.folder.display());
+        let name = format!("shop.{vm}");
+        let mut killed = 0;
+        for entry in std::fs::read_dir("/proc").expect("/proc").flatten() {
+            let Ok(line) = std::fs::read_to_string(entry.path().join("cmdline")) else {
+                continue;
+            };
+            let (Some(pid), true) = (
+                entry
+                    .file_name()
+                    .to_str()
+                    .and_then(|text| text.parse::<i32>().ok()),
+                line.contains(&state) && line.split('\0').any(|word| word == name),
+            ) else {
+                continue;
+            };
+            let _ = nix::sys::signal::kill(nix::unistd::Pid::from_raw(pid), Signal::SIGKILL);
+            killed += 1;
+        }
+        assert_eq!(killed, 1, "one QEMU of {vm} at {site}");
+    }
+}
+
+impl Drop for Lab {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            for name in ["controller", "agent-north", "agent-south"] {
+                let log = std::fs::read_to_string(self.folder.join(format!("log/{name}.log")));
+                let log = log.unwrap_or_default();
+                let tail: Vec<_> = log.lines().rev().take(30).collect();
+                eprintln!("--- {name}");
+                tail.iter().rev().for_each(|line| eprintln!("{line}"));
+            }
+        }
+        if let Err(error) = lab::testbed::down(Some(&self.folder)) {
+            eprintln!("the lab does not go: {error}");
+        }
+        assert!(
+            !self.folder.exists() || std::thread::panicking(),
+            "the lab left {}",
+            self.folder.display()
+        );
+    }
+}
+
+pub fn shop() -> ClusterName {
+    ClusterName::new(lab::shop::NAME).unwrap()
+}
+
+/// Watches without a word.
+pub struct Silent;
+
+#[async_trait::async_trait]
+impl lab::demo::Audience for Silent {
+    fn step(&mut self, _: lab::cli::Step) {}
+
+    fn say(&mut self, _: &str) {}
+
+    async fn follow(
+        &mut self,
+        client: &Client,
+        id: &MigrationId,
+    ) -> Result<Migration, api::client::Error> {
+        loop {
+            let seen = client.migration(id).await?;
+            if seen.state.is_final() {
+                return Ok(seen);
+            }
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+    }
+}
+
+/// Slow enough to do something to it on the way.
+pub fn slowly() -> Options {
+    Options {
+        bandwidth_mbit: 25.0,
+        ..Options::default()
+    }
+}
