@@ -49,8 +49,8 @@ run_tests() {
         for crate in $heavy; do
             excluded="$excluded --exclude $crate" selected="$selected --package $crate"
         done
-        logged tests boxed cargo test --workspace --locked --offline --quiet --lib --bins --tests --no-fail-fast $excluded "$@" || return 1
-        logged tests-heavy boxed cargo test --locked --offline --quiet --lib --bins --tests --no-fail-fast $selected "$@" -- --test-threads=1 || return 1
+        logged tests boxed cargo test --workspace --locked --offline --quiet --tests --no-fail-fast $excluded "$@" || return 1
+        logged tests-heavy boxed cargo test --locked --offline --quiet --tests --no-fail-fast $selected "$@" -- --test-threads=1 || return 1
         cat "$logs/tests" "$logs/tests-heavy" | sed -n 's/^test result: .* \([0-9]*\) passed.*/\1/p' | awk '{ n += $1 } END { print n + 0 }' >"$logs/count"
     fi
 }
