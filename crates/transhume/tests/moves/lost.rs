@@ -1,6 +1,6 @@
 //! Whoever is lost on the way, every VM runs in exactly one place.
 
-use crate::bench::{Lab, slowly};
+use crate::fixture::{Lab, slowly};
 use lab::shop::Load;
 use model::migration::{Options, State};
 
@@ -92,7 +92,7 @@ async fn arrives_in_the_end(lab: &Lab) {
     let id = loop {
         match lab
             .client()
-            .migrate(&crate::bench::shop(), &south, Options::default())
+            .migrate(&crate::fixture::shop(), &south, Options::default())
             .await
         {
             Ok(begun) => break begun.id,

@@ -4,6 +4,6 @@
 //! ordinary user who may make namespaces and use /dev/net/tun, Open vSwitch, QEMU and the guest of
 //! `scripts/guest.sh`.
 
-mod bench;
+mod fixture;
 mod lost;
 mod plain;

@@ -1,7 +1,7 @@
 //! What a user does.
 
-use crate::bench::Silent;
-use crate::bench::{Lab, shop, slowly};
+use crate::fixture::Silent;
+use crate::fixture::{Lab, shop, slowly};
 use lab::demo::Tour;
 use lab::shop::Load;
 use measure::guest::Dirty;

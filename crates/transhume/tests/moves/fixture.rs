@@ -15,14 +15,14 @@ use std::time::{Duration, Instant};
 const PATIENCE: Duration = Duration::from_secs(120);
 
 /// A lab with cluster `shop` at `north`.
-pub struct Lab {
-    pub standing: Standing,
+pub(crate) struct Lab {
+    pub(crate) standing: Standing,
     folder: PathBuf,
 }
 
 impl Lab {
     /// Brings one up with this many VMs.
-    pub async fn up(name: &str, vms: u8, load: Load) -> Self {
+    pub(crate) async fn up(name: &str, vms: u8, load: Load) -> Self {
         let folder = PathBuf::from(format!("/tmp/th-mv-{name}-{}", std::process::id()));
         let options = UpOptions {
             folder: Some(folder.clone()),
@@ -41,12 +41,12 @@ impl Lab {
         }
     }
 
-    pub fn client(&self) -> &Client {
+    pub(crate) fn client(&self) -> &Client {
         &self.standing.client
     }
 
     /// Begins to move the cluster.
-    pub async fn begin(&self, to: &str, options: Options) -> MigrationId {
+    pub(crate) async fn begin(&self, to: &str, options: Options) -> MigrationId {
         let begun = self
             .client()
             .migrate(&shop(), &SiteName::new(to).unwrap(), options)
@@ -55,7 +55,7 @@ impl Lab {
     }
 
     /// Waits until a migration stands where it should, or has ended.
-    pub async fn until(&self, id: &MigrationId, wanted: impl Fn(&Migration) -> bool) -> Migration {
+    pub(crate) async fn until(&self, id: &MigrationId, wanted: impl Fn(&Migration) -> bool) -> Migration {
         let begun = Instant::now();
         loop {
             // The controller may be away for a moment in some tests.
@@ -72,7 +72,7 @@ impl Lab {
         }
     }
 
-    pub async fn until_pre_copy(&self, id: &MigrationId) -> Migration {
+    pub(crate) async fn until_pre_copy(&self, id: &MigrationId) -> Migration {
         let sends = |seen: &Migration| {
             seen.state == State::PreCopy && seen.vms.iter().all(|vm| vm.progress.sent_bytes > 0)
         };
@@ -81,12 +81,12 @@ impl Lab {
         seen
     }
 
-    pub async fn until_end(&self, id: &MigrationId) -> Migration {
+    pub(crate) async fn until_end(&self, id: &MigrationId) -> Migration {
         self.until(id, |_| false).await
     }
 
     /// The sites at which a VM has a process that runs.
-    pub async fn places(&self, vm: &str) -> Vec<String> {
+    pub(crate) async fn places(&self, vm: &str) -> Vec<String> {
         let name = VmName::new(vm).unwrap();
         let vms = self.client().vms().await.expect("the VMs");
         let runs = |it: &&api::view::Vm| it.name == name && it.state == model::vm::VmState::Running;
@@ -97,7 +97,7 @@ impl Lab {
     }
 
     /// Every VM answers at the office.
-    pub async fn answers(&self) -> bool {
+    pub(crate) async fn answers(&self) -> bool {
         let probe = lab::parts::start_probe(self.standing.testbed.boxed())
             .await
             .expect("a probe");
@@ -111,7 +111,7 @@ impl Lab {
     }
 
     /// Kills one of the lab's programs.
-    pub fn kill(&self, name: &str) {
+    pub(crate) fn kill(&self, name: &str) {
         self.standing
             .testbed
             .boxed()
@@ -120,7 +120,7 @@ impl Lab {
     }
 
     /// Starts a program of the lab again, as it was.
-    pub async fn restart(&self, name: &str) {
+    pub(crate) async fn restart(&self, name: &str) {
         let boxed = self.standing.testbed.boxed();
         let begun = Instant::now();
         loop {
@@ -144,7 +144,7 @@ impl Lab {
     }
 
     /// Kills the QEMU processes of a VM at a site.
-    pub fn kill_qemu(&self, site: &str, vm: &str) {
+    pub(crate) fn kill_qemu(&self, site: &str, vm: &str) {
         let state = format!("{}/sites/{site}/", self.folder.display());
         let name = format!("shop.{vm}");
         let mut killed = 0;
@@ -190,12 +190,12 @@ impl Drop for Lab {
     }
 }
 
-pub fn shop() -> ClusterName {
+pub(crate) fn shop() -> ClusterName {
     ClusterName::new(lab::shop::NAME).unwrap()
 }
 
 /// Watches without a word.
-pub struct Silent;
+pub(crate) struct Silent;
 
 #[async_trait::async_trait]
 impl lab::demo::Audience for Silent {
@@ -219,7 +219,7 @@ impl lab::demo::Audience for Silent {
 }
 
 /// Slow enough to do something to it on the way.
-pub fn slowly() -> Options {
+pub(crate) fn slowly() -> Options {
     Options {
         bandwidth_mbit: 25.0,
         ..Options::default()
