@@ -135,6 +135,7 @@ pub struct Gang {
     message: String,
     vms: BTreeMap<VmName, Vm>,
     attempts: u32,
+    rehearse: bool,
 }
 
 #[derive(Debug, Clone)]
@@ -156,7 +157,13 @@ impl Gang {
             .collect();
         let commands = vms.keys().cloned().map(Command::Prepare).collect();
         let message = "the targets are made ready".into();
-        (Self { order, state: State::Preparing, message, vms, attempts: 0 }, commands)
+        (Self { order, state: State::Preparing, message, vms, attempts: 0, rehearse: false }, commands)
+    }
+
+    /// The same gang, which goes back when everything is ready for the stop.
+    pub fn rehearsing(mut self, rehearse: bool) -> Self {
+        self.rehearse = rehearse;
+        self
     }
 
     /// Where it stands.
@@ -285,7 +292,16 @@ impl Gang {
         if !matches!(self.state, State::Armed | State::Switchover) {
             return Vec::new();
         }
-        let flips = self.order == FlipOrder::BeforeStop || self.order == FlipOrder::Redirect;
+        let flips = self.order == FlipOrder::BeforeStop;
+        if self.rehearse {
+            // Without a release nothing stops, and each source says so at its moment.
+            self.message = "a rehearsal: peers flip, nothing stops".into();
+            for vm in self.vms.values_mut().filter(|vm| vm.stage == Stage::Held) {
+                vm.stage = Stage::Armed;
+                vm.flipped = flips;
+            }
+            return Vec::new();
+        }
         let mut commands = Vec::new();
         for (name, vm) in &mut self.vms {
             if vm.stage == Stage::Held || vm.stage == Stage::Armed {
@@ -353,6 +369,9 @@ impl Gang {
             }
             self.message = format!("'{vm}' did not stop at its moment and is armed again");
             return vec![Command::Arm(vec![vm])];
+        }
+        if self.rehearse {
+            return self.back("the rehearsal is over");
         }
         self.back(&format!("'{vm}' did not stop at its moment"))
     }
@@ -514,6 +533,17 @@ mod tests {
         assert_eq!(back, [Command::TakeBack { vm: vm(1), flipped: false, sending: true }]);
         gang.next(Event::TakenBack(vm(1)));
         assert_eq!(gang.state(), State::Aborted);
+    }
+
+    #[test]
+    fn a_rehearsal_releases_nobody_and_flips_back() {
+        let (gang, _) = Gang::begin([vm(1)], FlipOrder::BeforeStop);
+        let mut gang = gang.rehearsing(true);
+        gang.next(Event::Prepared(vm(1)));
+        gang.next(Event::Held { vm: vm(1), burst_bytes: 1 });
+        assert!(gang.next(Event::Scheduled).is_empty());
+        let back = gang.next(Event::DidNotStop(vm(1)));
+        assert_eq!(back, [Command::TakeBack { vm: vm(1), flipped: true, sending: true }]);
     }
 
     #[test]

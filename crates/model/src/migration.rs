@@ -39,6 +39,9 @@ pub struct Options {
     pub max_gap_ms: f64,
     /// Whether guests that dirty faster than the WAN carries may be slowed (QEMU auto-converge).
     pub allow_slowdown: bool,
+    /// Everything up to the stop, then back: peers are flipped, nothing stops, what waited at the
+    /// target is replayed at the source. Shows that a move and its abort would work.
+    pub rehearse: bool,
     /// Wire rate for the whole gang, Mbit/s; 0 takes what the sites' uplinks are known to carry.
     pub bandwidth_mbit: f64,
     /// Longest time from the first byte until every VM is ready to switch, seconds.
@@ -51,6 +54,7 @@ impl Default for Options {
             order: FlipOrder::BeforeStop,
             max_gap_ms: 1000.0,
             allow_slowdown: false,
+            rehearse: false,
             bandwidth_mbit: 0.0,
             converge_s: 180.0,
         }

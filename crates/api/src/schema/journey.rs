@@ -38,6 +38,9 @@ pub struct Options {
     /// Whether guests that dirty faster than the WAN carries may be slowed.
     #[schema(required = false, default = false)]
     pub allow_slowdown: bool,
+    /// Everything up to the stop, then back.
+    #[schema(required = false, default = false)]
+    pub rehearse: bool,
     /// Wire rate for the whole gang, Mbit/s; 0 takes what the uplinks carry.
     #[schema(required = false, default = 0.0)]
     pub bandwidth_mbit: f64,

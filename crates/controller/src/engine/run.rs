@@ -49,6 +49,7 @@ impl Run {
 
     pub(crate) async fn run(mut self, mut inbox: mpsc::UnboundedReceiver<Input>) {
         let (mut gang, commands) = Gang::begin(self.steps.names(), self.steps.options.order);
+        gang = gang.rehearsing(self.steps.options.rehearse);
         self.save().await;
         self.tell_phase(State::Preparing, gang.message());
         self.steps.measure().await;

@@ -54,6 +54,9 @@ pub(crate) struct JourneyArgs {
     /// Slow guests down that dirty memory faster than the WAN carries it
     #[arg(long)]
     allow_slowdown: bool,
+    /// Do everything up to the stop, flips included, then go back without losing a packet
+    #[arg(long)]
+    rehearse: bool,
     /// Wire rate for the whole cluster, Mbit/s [default: what the uplinks carry]
     #[arg(long, value_name = "MBIT", value_parser = above_zero)]
     bandwidth_mbit: Option<f64>,
@@ -70,6 +73,7 @@ impl JourneyArgs {
             order: self.order.into(),
             max_gap_ms: self.max_gap_ms.unwrap_or(defaults.max_gap_ms),
             allow_slowdown: self.allow_slowdown,
+            rehearse: self.rehearse,
             bandwidth_mbit: self.bandwidth_mbit.unwrap_or(defaults.bandwidth_mbit),
             converge_s: self.converge_s.unwrap_or(defaults.converge_s),
         }
