@@ -25,6 +25,10 @@ pub struct ControllerConfig {
     /// Where the API is served to other machines, over TLS; nowhere when it is not given.
     #[serde(default)]
     pub api_listen: Option<SocketAddr>,
+    /// Name or address by which clients reach `api_listen`, for its certificate; its own address
+    /// when it is not given.
+    #[serde(default)]
+    pub api_name: Option<String>,
     /// File with the bearer token for `api_listen`.
     #[serde(default)]
     pub api_token_file: Option<PathBuf>,

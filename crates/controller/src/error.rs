@@ -45,6 +45,9 @@ pub enum ControllerError {
         "api_listen is set without api_token_file: name a file with a token of 16 characters or more"
     )]
     NoToken,
+    /// A certificate for every address of the machine.
+    #[error("api_listen is {0} and api_name is not set: name what clients reach this machine by")]
+    NoName(SocketAddr),
     /// Signals cannot be waited for.
     #[error("signals cannot be waited for: {0}")]
     Signals(io::Error),

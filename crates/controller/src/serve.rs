@@ -6,7 +6,7 @@ use crate::engine::Engine;
 use crate::service::Controlling;
 use crate::{ControllerConfig, ControllerError, Events, Hosts, Registry};
 use api::server::{TlsServer, UnixServer};
-use identity::{Authority, tls};
+use identity::{Authority, Credentials, tls};
 use std::fs::{self, Permissions};
 use std::net::SocketAddr;
 use std::os::unix::fs::PermissionsExt;
@@ -50,6 +50,7 @@ impl Controller {
         let authority = Arc::new(Authority::open(&config.state.join("authority"))?);
         let credentials = authority.controller()?;
         let tls = tls::server(&credentials, true)?;
+        let api_tls = api_over_tls(&config, &authority).await?;
         let store: Arc<dyn Store> = Arc::new(Sqlite::open(config.store_file())?);
         let (hosts, events) = (Hosts::default(), Events::default());
         let registry = Registry::load(store.clone(), hosts.clone(), events.clone()).await?;
@@ -61,20 +62,6 @@ impl Controller {
         );
         let admission = Admission::new(store, authority);
 
-        let api_tls = match config.api_listen {
-            None => None,
-            Some(address) => {
-                let file = config
-                    .api_token_file
-                    .as_ref()
-                    .ok_or(ControllerError::NoToken)?;
-                let token = fs::read_to_string(file).map_err(|cause| ControllerError::File {
-                    path: file.clone(),
-                    cause,
-                })?;
-                Some(TlsServer::bind(address, tls.clone(), token.trim()).await?)
-            }
-        };
         let agents = AgentsPort::bind(
             config.listen,
             tls,
@@ -114,6 +101,11 @@ impl Controller {
         })
     }
 
+    /// Where clients can reach the API over TLS.
+    pub fn api_address(&self) -> Option<SocketAddr> {
+        self.tls.as_ref()?.local_addr().ok()
+    }
+
     /// Where agents can dial.
     pub fn agents_address(&self) -> std::io::Result<SocketAddr> {
         self.agents.local_addr()
@@ -141,6 +133,38 @@ impl Controller {
             () = tls => {}
         }
     }
+}
+
+/// Takes the API's TCP address, if it has one. Its certificate carries the name that clients know,
+/// which agents never accept as the controller's.
+async fn api_over_tls(
+    config: &ControllerConfig,
+    authority: &Authority,
+) -> Result<Option<TlsServer>, ControllerError> {
+    let Some(address) = config.api_listen else {
+        return Ok(None);
+    };
+    let file = config
+        .api_token_file
+        .as_ref()
+        .ok_or(ControllerError::NoToken)?;
+    let token = fs::read_to_string(file).map_err(|cause| ControllerError::File {
+        path: file.clone(),
+        cause,
+    })?;
+    let name = match &config.api_name {
+        Some(name) => name.clone(),
+        None if address.ip().is_unspecified() => return Err(ControllerError::NoName(address)),
+        None => address.ip().to_string(),
+    };
+    let (key, request) = Credentials::request(&name)?;
+    let own = Credentials {
+        certificate: authority.sign(&name, &request)?,
+        key: key.serialize_pem(),
+        authority: authority.certificate().to_owned(),
+    };
+    let tls = tls::server(&own, true)?;
+    Ok(Some(TlsServer::bind(address, tls, token.trim()).await?))
 }
 
 /// Makes the state folder, open to this user only: the authority's key lies below.

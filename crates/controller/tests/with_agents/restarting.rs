@@ -62,3 +62,36 @@ async fn a_second_controller_on_the_same_store_is_refused() {
     };
     assert!(error.to_string().contains("in use"), "{error}");
 }
+
+#[tokio::test]
+async fn other_machines_reach_the_api_over_tls_with_the_token() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = folder.path();
+    let token = "0123456789abcdef0123456789abcdef";
+    std::fs::write(at.join("token"), token).unwrap();
+    let config = |rest: &str| -> controller::ControllerConfig {
+        toml::from_str(&format!(
+            "state = '{0}/state'\nsocket = '{0}/api.sock'\nlisten = '127.0.0.1:0'\n{rest}",
+            at.display()
+        ))
+        .unwrap()
+    };
+    let everywhere = config("api_listen = '0.0.0.0:0'");
+    let Err(refused) = controller::Controller::open(everywhere).await else {
+        panic!("TCP without a token");
+    };
+    assert!(refused.to_string().contains("api_token_file"), "{refused}");
+    let file = format!(
+        "api_listen = '127.0.0.1:0'\napi_token_file = '{}/token'",
+        at.display()
+    );
+    let controller = controller::Controller::open(config(&file)).await.unwrap();
+    let url = format!("https://{}", controller.api_address().unwrap());
+    let serving = tokio::spawn(controller.serve());
+    let ca = std::fs::read(at.join("state/authority/ca.pem")).unwrap();
+    let client = api::Client::tls(&url, &ca, token).unwrap();
+    assert!(client.clusters().await.unwrap().is_empty());
+    let stranger = api::Client::tls(&url, &ca, &token.replace('0', "1")).unwrap();
+    assert!(stranger.clusters().await.is_err());
+    serving.abort();
+}
