@@ -57,7 +57,8 @@ pub enum Event {
 #[error("message {index} of the batch was refused: {error}")]
 pub struct Refusal {
     /// Position in the batch, from 0. The position behind the last message means the batch as a
-    /// whole: the commit of a bundle.
+    /// whole: the commit of a bundle. For a plain barrier everything counts that was sent since
+    /// the previous one.
     pub index: usize,
     /// Transaction id.
     pub xid: u32,

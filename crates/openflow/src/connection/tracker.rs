@@ -96,7 +96,8 @@ impl Tracker {
             requests: HashMap::new(),
             probes: HashSet::new(),
             spans: VecDeque::new(),
-            open_from: 1,
+            // The first id is our hello's.
+            open_from: 2,
             open_errors: Vec::new(),
             next_bundle: 1,
         }

@@ -202,7 +202,7 @@ fn zone() -> impl Strategy<Value = CtZone> {
     ]
 }
 
-pub fn action() -> impl Strategy<Value = Action> {
+pub(crate) fn action() -> impl Strategy<Value = Action> {
     let leaf = prop_oneof![
         2 => (port(), any::<u16>()).prop_map(|(port, max_len)| Action::Output { port, max_len }),
         1 => prop_oneof![
@@ -251,7 +251,7 @@ pub fn action() -> impl Strategy<Value = Action> {
     })
 }
 
-pub fn instruction() -> impl Strategy<Value = Instruction> {
+pub(crate) fn instruction() -> impl Strategy<Value = Instruction> {
     prop_oneof![
         any::<u8>().prop_map(Instruction::GotoTable),
         any::<(u64, u64)>()

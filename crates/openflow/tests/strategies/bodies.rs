@@ -613,6 +613,6 @@ fn body() -> impl Strategy<Value = Body> {
     prop_oneof![state, packets, tables, multipart]
 }
 
-pub fn message() -> impl Strategy<Value = Message> {
+pub(crate) fn message() -> impl Strategy<Value = Message> {
     (any::<u32>(), body()).prop_map(|(xid, body)| Message::new(xid, body))
 }

@@ -3,25 +3,25 @@
 mod actions;
 mod bodies;
 
-pub use bodies::message;
+pub(crate) use bodies::message;
 
 use openflow::oxm::FIELDS;
 use openflow::{Blob, Field, Match, Oxm, PortNo};
 use proptest::collection::vec;
 use proptest::prelude::*;
 
-pub fn blob(max: usize) -> impl Strategy<Value = Blob> {
+pub(crate) fn blob(max: usize) -> impl Strategy<Value = Blob> {
     vec(any::<u8>(), 0..=max).prop_map(Blob)
 }
 
 /// Bytes of a length that is a multiple of eight less `short`.
-pub fn aligned(short: usize) -> impl Strategy<Value = Blob> {
+pub(crate) fn aligned(short: usize) -> impl Strategy<Value = Blob> {
     (1usize..5)
         .prop_flat_map(move |n| vec(any::<u8>(), n * 8 - short))
         .prop_map(Blob)
 }
 
-pub fn port() -> impl Strategy<Value = PortNo> {
+pub(crate) fn port() -> impl Strategy<Value = PortNo> {
     prop_oneof![
         any::<u32>().prop_map(PortNo),
         Just(PortNo::LOCAL),
@@ -29,7 +29,7 @@ pub fn port() -> impl Strategy<Value = PortNo> {
     ]
 }
 
-pub fn field() -> impl Strategy<Value = Field> {
+pub(crate) fn field() -> impl Strategy<Value = Field> {
     prop_oneof![
         8 => (0..FIELDS.len()).prop_map(|n| FIELDS[n].field),
         1 => (any::<u8>(), 1u8..=16).prop_map(|(n, width)| Field::tun_metadata(n, width)),
@@ -40,7 +40,7 @@ pub fn field() -> impl Strategy<Value = Field> {
     ]
 }
 
-pub fn oxm() -> impl Strategy<Value = Oxm> {
+pub(crate) fn oxm() -> impl Strategy<Value = Oxm> {
     prop_oneof![
         4 => (field(), any::<u128>()).prop_map(|(field, v)| Oxm::new(field, v)),
         2 => (field(), any::<u128>(), any::<u128>()).prop_map(|(f, v, m)| Oxm::masked(f, v, m)),
@@ -49,6 +49,6 @@ pub fn oxm() -> impl Strategy<Value = Oxm> {
     ]
 }
 
-pub fn matching() -> impl Strategy<Value = Match> {
+pub(crate) fn matching() -> impl Strategy<Value = Match> {
     vec(oxm(), 0..6).prop_map(Match::from)
 }

@@ -1,10 +1,10 @@
 //! A private Open vSwitch for one test: its own folder and its own network namespace, gone with
 //! the value.
-#![allow(dead_code, reason = "each test file uses a part")]
+#![allow(dead_code, unused_imports, reason = "each test file uses a part")]
 
 mod recorder;
 
-pub use recorder::Recorder;
+pub(crate) use recorder::Recorder;
 
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 use tempfile::TempDir;
 
 /// A switch with one bridge, `br0`.
-pub struct Ovs {
+pub(crate) struct Ovs {
     vswitchd: Child,
     ovsdb: Child,
     dir: TempDir,
@@ -21,7 +21,7 @@ pub struct Ovs {
 
 impl Ovs {
     /// Starts a switch. Needs root and the package openvswitch-switch.
-    pub fn start() -> Self {
+    pub(crate) fn start() -> Self {
         let dir = tempfile::Builder::new()
             .prefix("of-")
             .tempdir()
@@ -68,15 +68,15 @@ impl Ovs {
         ovs
     }
 
-    pub fn dir(&self) -> &Path {
+    pub(crate) fn dir(&self) -> &Path {
         self.dir.path()
     }
 
-    pub fn management_socket(&self) -> PathBuf {
+    pub(crate) fn management_socket(&self) -> PathBuf {
         self.dir().join("br0.mgmt")
     }
 
-    pub fn vsctl(&self, args: &[&str]) -> String {
+    pub(crate) fn vsctl(&self, args: &[&str]) -> String {
         run(Command::new("ovs-vsctl")
             .arg(format!(
                 "--db=unix:{}",
@@ -86,7 +86,7 @@ impl Ovs {
     }
 
     /// `ovs-ofctl` of OpenFlow 1.3 on the bridge.
-    pub fn ofctl(&self, args: &[&str]) -> String {
+    pub(crate) fn ofctl(&self, args: &[&str]) -> String {
         run(Command::new("ovs-ofctl")
             .env("OVS_RUNDIR", self.dir())
             .arg("-OOpenFlow13")
@@ -121,7 +121,7 @@ fn daemon(dir: &Path, command: &mut Command) -> Child {
 }
 
 /// Runs a program to its end and gives what it printed.
-pub fn run(command: &mut Command) -> String {
+pub(crate) fn run(command: &mut Command) -> String {
     let output = command.output().unwrap_or_else(|e| {
         panic!("cannot run {command:?}: {e}; this test needs the package openvswitch-switch")
     });

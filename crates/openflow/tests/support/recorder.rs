@@ -11,7 +11,7 @@ use std::thread::JoinHandle;
 type Streams = Arc<Mutex<Vec<Vec<u8>>>>;
 
 /// Stands between clients and a switch.
-pub struct Recorder {
+pub(crate) struct Recorder {
     path: PathBuf,
     streams: Streams,
     stop: Arc<AtomicBool>,
@@ -19,7 +19,7 @@ pub struct Recorder {
 }
 
 impl Recorder {
-    pub fn start(dir: &Path, upstream: &Path) -> Self {
+    pub(crate) fn start(dir: &Path, upstream: &Path) -> Self {
         let path = dir.join("tap.sock");
         let listener = UnixListener::bind(&path).expect("a socket in the test's folder");
         let streams = Streams::default();
@@ -47,12 +47,12 @@ impl Recorder {
     }
 
     /// What `ovs-ofctl` takes in place of a bridge.
-    pub fn target(&self) -> String {
+    pub(crate) fn target(&self) -> String {
         format!("unix:{}", self.path.display())
     }
 
     /// Every whole message so far, both directions mixed.
-    pub fn frames(&self) -> Vec<Vec<u8>> {
+    pub(crate) fn frames(&self) -> Vec<Vec<u8>> {
         let streams = self.streams.lock().expect("no panic in the tap");
         let mut frames = Vec::new();
         for stream in streams.iter() {
