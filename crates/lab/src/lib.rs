@@ -29,10 +29,12 @@
 //! # Ok(())
 //! # }
 //! ```
+//! - [`bench`]: every figure that is promised, beside its target.
 //!
 //! The lab's processes are this very binary, started again with a hidden subcommand: `main` calls
 //! [`run_if_hidden`] before anything else.
 
+pub mod bench;
 pub mod boxed;
 pub mod cli;
 pub mod demo;
@@ -57,6 +59,7 @@ pub fn run_if_hidden() -> Option<i32> {
         boxed::PROBE_COMMAND => Some(boxed::probe_main()),
         net::INSIDE_COMMAND => Some(net::inside_main()),
         wan::INSIDE_COMMAND => Some(wan::inside_main(&rest)),
+        bench::INSIDE_COMMAND => Some(bench::inside_main(&rest)),
         parts::PROBE_COMMAND => Some(parts::probe_main(&rest)),
         _ => None,
     }

@@ -174,10 +174,7 @@ async fn furnish(
         });
     }
     let up_ms = begun.elapsed().as_secs_f64() * 1e3;
-    made(format!(
-        "{} answer at {CLIENT_SITE}",
-        vms(shop.vms)
-    ));
+    made(format!("{} answer at {CLIENT_SITE}", vms(shop.vms)));
     parts::end_probe(handle, probe).await?;
     Ok(Standing {
         testbed: testbed.clone(),

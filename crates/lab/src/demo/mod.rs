@@ -120,7 +120,9 @@ async fn show(
     audience: &mut dyn Audience,
 ) -> Result<Outcome, DemoError> {
     let mut report = begin(&options.title, &options.up.shaping);
-    audience.say("A client in office and the VMs among themselves talk: 2 ms UDP streams, TCP sessions.");
+    audience.say(
+        "A client in office and the VMs among themselves talk: 2 ms UDP streams, TCP sessions.",
+    );
     let mut tour = Tour::begin(standing, WARM_UP).await?;
     let asked = Options {
         order: options.order,
@@ -167,7 +169,9 @@ pub(crate) fn begin(title: &str, shaping: &Shaping) -> Report {
 
 /// Writes a report and the page beside it; makes the folder.
 pub(crate) fn save(report: &Report, path: &Path) -> Result<(), DemoError> {
-    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
+    let folder = path
+        .parent()
+        .filter(|folder| !folder.as_os_str().is_empty());
     if let Some(folder) = folder {
         std::fs::create_dir_all(folder).map_err(|source| DemoError::Folder {
             path: folder.to_owned(),

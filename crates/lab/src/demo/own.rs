@@ -73,7 +73,13 @@ mod tests {
     #[test]
     fn only_folders_named_after_a_process_beside_the_lab_are_found() {
         let dir = tempfile::tempdir().unwrap();
-        for name in ["lab", "lab-demo-7", "lab-thesis-1", "lab-demo-x", "other-demo-7"] {
+        for name in [
+            "lab",
+            "lab-demo-7",
+            "lab-thesis-1",
+            "lab-demo-x",
+            "other-demo-7",
+        ] {
             std::fs::create_dir(dir.path().join(name)).unwrap();
         }
         let found = siblings(&dir.path().join("lab"));

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! probe ├──────────────────────────────────────────────────────────────────────┤
-//!       warm-up │ migration │ settle │ accounts │ pause │ migration │ … 
+//!       warm-up │ migration │ settle │ accounts │ pause │ migration │ …
 //!               └─────── window ─────┘                  └── window ──
 //! ```
 //!
@@ -149,7 +149,8 @@ impl Tour {
     pub async fn end(self) -> Result<Seen, TourError> {
         let recording = self.probe.stop().await?;
         parts::end_probe(&self.boxed, self.probe).await?;
-        let window = |leg: &Leg| Window::marks(leg.moved.id.as_str(), &recording, &leg.begin, &leg.end);
+        let window =
+            |leg: &Leg| Window::marks(leg.moved.id.as_str(), &recording, &leg.begin, &leg.end);
         let windows: Vec<Window> = self.legs.iter().filter_map(window).collect();
         let migrations = self.legs.iter().zip(&windows).map(|(leg, window)| {
             let evidence = build::Evidence {

@@ -54,6 +54,14 @@ pub enum PartError {
     /// A configuration that cannot be written down.
     #[error("the {0}'s configuration cannot be written")]
     Config(&'static str, #[source] toml::ser::Error),
+    /// What a process of ours said makes no sense.
+    #[error("the measurement of {what} gave no figures: {said}")]
+    Garbled {
+        /// What was measured.
+        what: &'static str,
+        /// What it said.
+        said: String,
+    },
     /// A name that is none.
     #[error(transparent)]
     Name(#[from] model::name::InvalidName),

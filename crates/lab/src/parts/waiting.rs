@@ -76,7 +76,10 @@ pub(crate) async fn alive(handle: &BoxHandle, name: &str) -> Result<(), PartErro
 fn last_lines(log: &Path) -> String {
     let text = std::fs::read(log).unwrap_or_default();
     let text = String::from_utf8_lossy(&text);
-    let lines: Vec<&str> = text.lines().filter(|line| !line.trim().is_empty()).collect();
+    let lines: Vec<&str> = text
+        .lines()
+        .filter(|line| !line.trim().is_empty())
+        .collect();
     match lines.len() {
         0 => "it said nothing".to_owned(),
         all => lines[all.saturating_sub(LINES)..].join("\n  "),

@@ -102,9 +102,12 @@ pub(crate) struct DemoArgs {
 
 #[derive(Debug, Args)]
 pub(crate) struct BenchArgs {
-    /// Only these; may be given several times
+    /// Only these: lab-up, link, update, bond, single-idle, single-load, gang, gang-1gbit, orders
     #[arg(long, value_name = "NAME", num_args = 1..)]
     pub(crate) only: Vec<String>,
+    /// How often there and back, instead of what is usual for each
+    #[arg(long, value_name = "NUMBER", value_parser = clap::value_parser!(u32).range(1..=1000))]
+    pub(crate) rounds: Option<u32>,
     /// Write the figures here as JSON
     #[arg(long, value_name = "FILE")]
     pub(crate) report: Option<PathBuf>,

@@ -3,7 +3,7 @@
 mod shows;
 
 use super::services;
-use crate::cli::{BenchArgs, ExecArgs, Format, LabArgs, LabCommand, UpArgs};
+use crate::cli::{ExecArgs, Format, LabArgs, LabCommand, UpArgs};
 use crate::failure::{Exit, Failure};
 use crate::output;
 use lab::boxed::{BoxError, End, Program};
@@ -11,8 +11,8 @@ use lab::cli::{Step, UpOptions};
 use lab::folder::FolderError;
 use lab::parts::PartError;
 use lab::shop::Load;
-use lab::wan::Shaping;
 use lab::testbed::{LabError, Testbed, WasThere};
+use lab::wan::Shaping;
 use model::SiteName;
 use std::os::fd::AsFd;
 use std::path::Path;
@@ -24,7 +24,7 @@ pub(super) fn run(args: LabArgs, format: Format) -> Result<(), Failure> {
         LabCommand::Down => down(folder, format),
         LabCommand::Status => status(folder, format),
         LabCommand::Demo(args) => shows::demo(folder, &args, format),
-        LabCommand::Bench(args) => bench(folder, args),
+        LabCommand::Bench(args) => shows::bench(args, format),
         LabCommand::Shell { site } => shell(folder, &site),
         LabCommand::Exec(args) => exec(folder, args),
     }
@@ -84,19 +84,6 @@ fn of_part(error: PartError) -> Failure {
         PartError::Guest(_) => Failure::of(Exit::Unavailable, &error),
         _ => Failure::of(Exit::Failed, &error),
     }
-}
-
-// WIRE: lab::cli::bench
-fn bench(_folder: Option<&Path>, _args: BenchArgs) -> Result<(), Failure> {
-    Err(not_built())
-}
-
-fn not_built() -> Failure {
-    Failure::new(
-        Exit::Failed,
-        "this build brings no lab up",
-        "Use a complete build.",
-    )
 }
 
 fn down(folder: Option<&Path>, format: Format) -> Result<(), Failure> {

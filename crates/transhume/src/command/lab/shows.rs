@@ -1,12 +1,13 @@
 //! `lab demo` and `lab bench`: watched while they run, a report at the end.
 
 use super::{of_part, options, step};
-use crate::cli::{DemoArgs, Format};
+use crate::cli::{BenchArgs, DemoArgs, Format};
 use crate::command::services;
 use crate::failure::{Exit, Failure};
 use crate::{output, watch};
 use api::client::Error;
 use async_trait::async_trait;
+use lab::bench::BenchOptions;
 use lab::cli::Step;
 use lab::demo::{Audience, DemoError, DemoOptions, TourError};
 use model::MigrationId;
@@ -30,11 +31,7 @@ impl Audience for Shown {
         }
     }
 
-    async fn follow(
-        &mut self,
-        client: &api::Client,
-        id: &MigrationId,
-    ) -> Result<Migration, Error> {
+    async fn follow(&mut self, client: &api::Client, id: &MigrationId) -> Result<Migration, Error> {
         let mut view = watch::view(self.format);
         let followed = watch::follow(client, id, view.as_mut()).await;
         view.close();
@@ -77,7 +74,47 @@ pub(super) fn demo(folder: Option<&Path>, args: &DemoArgs, format: Format) -> Re
     ))
 }
 
-pub(super) fn of_demo(error: DemoError) -> Failure {
+pub(super) fn bench(args: BenchArgs, format: Format) -> Result<(), Failure> {
+    let asked = BenchOptions {
+        only: args.only,
+        rounds: args.rounds,
+        guest: args.guest,
+        report: args.report,
+    };
+    asked
+        .check()
+        .map_err(|error| Failure::of(Exit::Usage, &error))?;
+    let mut shown = Shown { format };
+    let mut missed = Vec::new();
+    let done = services::runtime()?.block_on(lab::bench::bench(&asked, &mut shown, &mut |row| {
+        if !row.met {
+            missed.push(row.what.clone());
+        }
+        if format == Format::Table {
+            let sign = if row.met { "✓" } else { "✗" };
+            let _ = output::line(&format!(
+                "{sign} {}\n      {}  (target {})",
+                row.what, row.measured, row.target
+            ));
+        }
+    }));
+    let report = done.map_err(of_demo)?;
+    match format {
+        Format::Json => output::json(&report)?,
+        Format::Table => output::text(&format!("\n{}", measure::table::render(&report)))?,
+    }
+    if missed.is_empty() && report.notes.is_empty() {
+        return Ok(());
+    }
+    missed.extend(report.notes);
+    Err(Failure::new(
+        Exit::Failed,
+        format!("not as promised: {}", missed.join("; ")),
+        "A busy machine is late by itself: see its load in the report.",
+    ))
+}
+
+fn of_demo(error: DemoError) -> Failure {
     match error {
         DemoError::Part(error) | DemoError::Tour(TourError::Part(error)) => of_part(error),
         DemoError::Tour(TourError::Api(error)) => error.into(),
