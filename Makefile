@@ -33,7 +33,7 @@ test: ## formatting, lints, licences and every test
 bench: guest build ## measure every figure we promise, beside its target
 	@$(binary) lab bench
 	@echo "==> flow installation against ovs-ofctl" >&2
-	@cargo bench --locked --quiet --package openflow
+	@cargo bench --locked --quiet --package openflow --bench flows
 
 lint: ## clippy with warnings as errors, formatting, cargo deny
 	@scripts/setup.sh --test
