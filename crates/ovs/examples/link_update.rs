@@ -23,9 +23,11 @@ async fn main() -> Result<(), Error> {
     );
     let updates = updating(&stage, 100, Duration::from_millis(50), Encap::Vxlan).await?;
     println!(
-        "update    100 moves     median {:.3} ms  p99 {:.3} ms  of {} packets lost {} duplicated {} gap {:.1} ms",
+        "update    100 moves     median {:.3} ms  p99 {:.3} ms  old way for {:.1} ms, at most {:.1} ms  of {} packets lost {} duplicated {} gap {:.1} ms",
         half(&updates.rule_switch_ms),
         quantile(&updates.rule_switch_ms, 0.99),
+        half(&updates.old_way_ms),
+        quantile(&updates.old_way_ms, 1.0),
         updates.stream.sent,
         updates.stream.lost,
         updates.stream.duplicated,

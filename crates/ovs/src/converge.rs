@@ -2,11 +2,11 @@
 //!
 //! * The agent starts, ovs-vswitchd runs: ports are known from the database, the directory from the
 //!   journal, rules are read back by cookie and compared. Nothing is flushed, nothing disturbed.
-//! * ovs-vswitchd starts: its internal ports have lost their addresses, it has no rules and no
-//!   tunnel neighbours. All of it is set at once, the rules in one bundle. Ports keep their
-//!   numbers. `flow-restore-wait` is not used: with the userspace datapath nothing is forwarded
-//!   while ovs-vswitchd is away, a secure bridge drops until its rules are there, and the setting
-//!   would hold back the underlay bridge as well.
+//! * ovs-vswitchd starts: its links are still there when it was restarted, and new when the machine
+//!   was; it has no rules and no tunnel neighbours. What is missing is set at once, the rules in one
+//!   bundle. Ports keep their numbers. `flow-restore-wait` is not used: with the userspace datapath
+//!   nothing is forwarded while ovs-vswitchd is away, a secure bridge drops until its rules are
+//!   there, and the setting would hold back the underlay bridge as well.
 
 use crate::config::HostConfig;
 use crate::database::Database;

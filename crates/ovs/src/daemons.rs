@@ -78,7 +78,8 @@ impl Daemons {
     }
 
     /// Ends ovs-vswitchd and starts it again. What it forwards is cut for as long; its bridges come
-    /// back from the database, their rules from [`crate::host::Host`].
+    /// back from the database, their rules from [`crate::host::Host`]. Its links stay meanwhile,
+    /// with their addresses (they are persistent taps).
     pub async fn restart_vswitchd(&self) -> Result<()> {
         if let Some(pid) = self.vswitchd_pid() {
             end(pid).await;
@@ -113,12 +114,19 @@ impl Daemons {
         }
     }
 
-    /// Ends both, the switch first. The links that ovs-vswitchd made go with it.
+    /// Ends both, the switch first, with the links that ovs-vswitchd made: `icbr0` and the
+    /// members' internal ports.
     pub async fn stop(&self) {
-        for program in [SWITCH, SERVER] {
-            if let Some(pid) = self.pid(program) {
-                end(pid).await;
-            }
+        if let Some(pid) = self.vswitchd_pid() {
+            // Without the clean-up they would stay, as they do over a restart.
+            let _ = Unixctl::new(self.control())
+                .run("exit", &["--cleanup"])
+                .await;
+            ended(pid, GRACE).await;
+            end(pid).await;
+        }
+        if let Some(pid) = self.ovsdb_pid() {
+            end(pid).await;
         }
     }
 
@@ -237,24 +245,29 @@ fn path(path: &Path) -> String {
     path.display().to_string()
 }
 
-/// Whether a process runs; one that waits for its parent to take notice does not.
+/// Whether a process runs; one that waits for its parent to take notice does not. A process whose
+/// first thread has ended lives until the others have too.
 fn alive(pid: i32) -> bool {
-    std::fs::read_to_string(format!("/proc/{pid}/stat"))
-        .ok()
-        .and_then(|stat| {
-            stat.rsplit_once(") ")
-                .map(|(_, rest)| !rest.starts_with(['Z', 'X']))
-        })
-        .unwrap_or(false)
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+    let ended = stat
+        .rsplit_once(") ")
+        .is_none_or(|(_, rest)| rest.starts_with(['Z', 'X']));
+    let threads = || std::fs::read_dir(format!("/proc/{pid}/task")).map_or(0, Iterator::count);
+    !ended || threads() > 1
+}
+
+/// Waits for the end of a process, but no longer than this. True when it has ended.
+async fn ended(pid: i32, patience: Duration) -> bool {
+    let begun = Instant::now();
+    while alive(pid) && begun.elapsed() < patience {
+        tokio::time::sleep(Duration::from_millis(2)).await;
+    }
+    !alive(pid)
 }
 
 async fn end(pid: i32) {
     let _ = kill(Pid::from_raw(pid), Signal::SIGTERM);
-    let begun = Instant::now();
-    while alive(pid) {
-        if begun.elapsed() > GRACE {
-            let _ = kill(Pid::from_raw(pid), Signal::SIGKILL);
-        }
-        tokio::time::sleep(Duration::from_millis(2)).await;
+    while !ended(pid, GRACE).await {
+        let _ = kill(Pid::from_raw(pid), Signal::SIGKILL);
     }
 }

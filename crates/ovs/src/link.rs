@@ -197,7 +197,7 @@ impl Inner {
         rules.and(addresses)
     }
 
-    /// Sets what the kernel must know of a port. It is lost when ovs-vswitchd ends.
+    /// Sets what the kernel must know of a port. It is lost when ovs-vswitchd makes the port anew.
     pub(crate) async fn settle_port(&self, port: &Port) -> Result<()> {
         if port.kind == PortKind::Vm {
             return tap::settle(&self.netns, &self.netlink, &port.ifname)

@@ -2,8 +2,8 @@
 //!
 //! Database part ([`plan`]): bridge with a pinned Ethernet address, forwarding by itself; one
 //! uplink as a plain port, several as `icbond0`. Kernel part ([`settle`]): addresses and routes on
-//! the bridge's own port. The kernel part is lost whenever ovs-vswitchd ends, because its internal
-//! ports end with it, so it is done again after each start. The uplinks themselves say nothing:
+//! the bridge's own port. The kernel part is lost whenever that port is made anew, so it is checked
+//! after each start of ovs-vswitchd. The uplinks themselves say nothing:
 //! otherwise their kernel stack answers ARP for the bridge's address with another MAC.
 
 use crate::config::{BondMode, HostConfig, LEAST_INNER_MTU, MtuBudget};

@@ -28,15 +28,23 @@ pub struct Outcome {
     pub longest_gap_ms: f64,
 }
 
-/// Numbers of packets and the moments of their arrival.
-type Arrivals = Vec<(u64, Instant)>;
+/// One packet's arrival.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Arrival {
+    /// Its number, from 0.
+    pub number: u64,
+    /// When it arrived.
+    pub at: Instant,
+    /// At which of the receivers.
+    pub receiver: usize,
+}
 
 /// A running stream.
 pub struct Stream {
     sending: Arc<AtomicBool>,
     receiving: Arc<AtomicBool>,
     sender: JoinHandle<std::io::Result<u64>>,
-    receivers: Vec<JoinHandle<std::io::Result<Arrivals>>>,
+    receivers: Vec<JoinHandle<std::io::Result<Vec<Arrival>>>>,
 }
 
 fn failed(source: std::io::Error) -> Error {
@@ -66,7 +74,7 @@ impl Stream {
     ) -> Result<Self> {
         let receiving = Arc::new(AtomicBool::new(true));
         let mut receivers = Vec::new();
-        for netns in to_netns {
+        for (receiver, netns) in to_netns.iter().enumerate() {
             let sink = netns
                 .run(move || UdpSocket::bind(to))
                 .await?
@@ -76,7 +84,7 @@ impl Stream {
             let _ =
                 nix::sys::socket::setsockopt(&sink, nix::sys::socket::sockopt::RcvBuf, &(4 << 20));
             let go_on = Arc::clone(&receiving);
-            receivers.push(std::thread::spawn(move || receive(&sink, &go_on)));
+            receivers.push(std::thread::spawn(move || receive(&sink, receiver, &go_on)));
         }
         let source = from_netns
             .run(move || UdpSocket::bind(from))
@@ -96,6 +104,11 @@ impl Stream {
 
     /// Ends it and counts.
     pub async fn stop(self) -> Result<Outcome> {
+        Ok(self.stop_and_tell().await?.0)
+    }
+
+    /// Ends it, counts, and gives every arrival in the order of time.
+    pub async fn stop_and_tell(self) -> Result<(Outcome, Vec<Arrival>)> {
         self.sending.store(false, Ordering::Relaxed);
         tokio::time::sleep(TAIL).await;
         self.receiving.store(false, Ordering::Relaxed);
@@ -105,12 +118,12 @@ impl Stream {
         for receiver in self.receivers {
             got.extend(receiver.join().map_err(panicked)?.map_err(failed)?);
         }
-        got.sort_by_key(|(_, at)| *at);
-        Ok(count(sent, &got))
+        got.sort_by_key(|arrival| arrival.at);
+        Ok((count(sent, &got), got))
     }
 }
 
-fn receive(sink: &UdpSocket, go_on: &AtomicBool) -> std::io::Result<Arrivals> {
+fn receive(sink: &UdpSocket, receiver: usize, go_on: &AtomicBool) -> std::io::Result<Vec<Arrival>> {
     let mut got = Vec::new();
     let mut buffer = [0u8; 64];
     while go_on.load(Ordering::Relaxed) {
@@ -119,7 +132,11 @@ fn receive(sink: &UdpSocket, go_on: &AtomicBool) -> std::io::Result<Arrivals> {
                 let number = buffer
                     .first_chunk::<8>()
                     .map_or(u64::MAX, |bytes| u64::from_be_bytes(*bytes));
-                got.push((number, Instant::now()));
+                got.push(Arrival {
+                    number,
+                    at: Instant::now(),
+                    receiver,
+                });
             }
             Err(error) if is_pause(&error) => {}
             Err(error) => return Err(error),
@@ -155,7 +172,7 @@ fn is_pause(error: &std::io::Error) -> bool {
     )
 }
 
-fn count(sent: u64, got: &[(u64, Instant)]) -> Outcome {
+fn count(sent: u64, got: &[Arrival]) -> Outcome {
     let mut seen = std::collections::BTreeSet::new();
     let mut outcome = Outcome {
         sent,
@@ -163,7 +180,7 @@ fn count(sent: u64, got: &[(u64, Instant)]) -> Outcome {
     };
     let mut highest = None;
     let mut before: Option<Instant> = None;
-    for &(number, at) in got {
+    for &Arrival { number, at, .. } in got {
         if !seen.insert(number) {
             outcome.duplicated += 1;
         } else if highest.is_some_and(|highest| number < highest) {
@@ -187,7 +204,11 @@ mod tests {
     #[test]
     fn loss_doubles_and_disorder_are_counted_apart() {
         let at = Instant::now();
-        let got: Vec<_> = [0, 1, 3, 2, 2, 5].map(|number| (number, at)).to_vec();
+        let got = [0, 1, 3, 2, 2, 5].map(|number| Arrival {
+            number,
+            at,
+            receiver: 0,
+        });
         let outcome = count(7, &got);
         assert_eq!(
             (outcome.lost, outcome.duplicated, outcome.reordered),

@@ -13,6 +13,9 @@ use std::time::{Duration, Instant};
 pub struct Updating {
     /// Each update of the sender's switch, from the request until it is acknowledged, milliseconds.
     pub rule_switch_ms: Vec<f64>,
+    /// How long after each request packets still went the old way, milliseconds: the switch
+    /// revises what it has cached after it has acknowledged, and packets were on their way.
+    pub old_way_ms: Vec<f64>,
     /// What became of the stream.
     pub stream: Outcome,
 }
@@ -72,6 +75,7 @@ pub async fn updating(
     let stream =
         Stream::start_to_many((&sender.netns, from), &sinks, to, Duration::from_millis(1)).await?;
     let mut times = Updating::default();
+    let mut requests = Vec::new();
     for _ in 0..moves {
         tokio::time::sleep(pause).await;
         epoch += 1;
@@ -79,13 +83,27 @@ pub async fn updating(
             .prepare(Vec::new(), vec![row(epoch)?], Vec::new())
             .await;
         let begun = Instant::now();
+        requests.push((begun, usize::from((epoch - 1).is_multiple_of(2))));
         host.commit_prepared(prepared).await?;
         times
             .rule_switch_ms
             .push(begun.elapsed().as_secs_f64() * 1e3);
     }
     tokio::time::sleep(pause).await;
-    times.stream = stream.stop().await?;
+    let (outcome, arrivals) = stream.stop_and_tell().await?;
+    times.stream = outcome;
+    for (at, &(begun, old)) in requests.iter().enumerate() {
+        let next = requests.get(at + 1).map(|(next, _)| *next);
+        let old_way = arrivals
+            .iter()
+            .filter(|arrival| arrival.receiver == old && arrival.at > begun)
+            .take_while(|arrival| next.is_none_or(|next| arrival.at < next))
+            .last();
+        let late = old_way.map_or(0.0, |arrival| {
+            arrival.at.duration_since(begun).as_secs_f64() * 1e3
+        });
+        times.old_way_ms.push(late);
+    }
     for (at, member) in [(0, &client), (1, &mover), (2, &mover)] {
         stage.host(at)?.unlink(&net.cluster, &member.name).await?;
     }

@@ -15,15 +15,14 @@ async fn linked_members_reach_each_other_over_every_encapsulation() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn members_reach_each_other_over_an_ipv6_underlay() {
-    let world = World::linked(
-        Plan {
+    for encap in [Encap::Vxlan, Encap::Gre, Encap::Geneve] {
+        let plan = Plan {
             v6: true,
             ..Plan::default()
-        },
-        Encap::Geneve,
-    )
-    .await;
-    world.assert_all_reach_all().await;
+        };
+        let world = World::linked(plan, encap).await;
+        world.assert_all_reach_all().await;
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -2,6 +2,7 @@
 
 use crate::support::{World, ping};
 use model::Encap;
+use ovs::Daemons;
 use ovs::bench::stage::Plan;
 use ovs::bench::stream::Stream;
 use std::net::SocketAddr;
@@ -82,6 +83,24 @@ async fn daemons_that_were_killed_are_revived_and_the_host_repairs_itself() {
     assert_ne!((daemons.vswitchd_pid(), daemons.ovsdb_pid()), before);
     settled(&world, 0).await;
     world.assert_all_reach_all().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn daemons_that_run_are_found_and_stopped_ones_leave_nothing() {
+    let world = World::empty(Plan::default(), Encap::Vxlan).await;
+    let host = &world.stage.hosts[0];
+    let before = (host.daemons.vswitchd_pid(), host.daemons.ovsdb_pid());
+    let found = Daemons::start(&host.netns, &host.config.rundir)
+        .await
+        .unwrap();
+    assert_eq!((found.vswitchd_pid(), found.ovsdb_pid()), before);
+    found.stop().await;
+    assert_eq!((found.vswitchd_pid(), found.ovsdb_pid()), (None, None));
+    let links = host.netlink.links().await.unwrap();
+    assert!(
+        links.iter().all(|link| !link.name.starts_with("ic")),
+        "{links:?}"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -3,6 +3,7 @@
 use crate::support::{Guest, World, text_of, udp, v4};
 use model::{Encap, Member};
 use ovs::bench::stage::Plan;
+use std::net::IpAddr;
 use std::time::Duration;
 
 /// A VM on the second host, one that is about to come to the first, and one who talks to it.
@@ -156,29 +157,56 @@ async fn a_guest_that_answers_is_found_and_one_that_is_silent_is_not() {
         .unwrap();
     assert!(!silent);
     guest.received().await;
+    let v6 = vm.addresses[1].address;
     let answering = tokio::spawn(async move {
         loop {
             for frame in ovs::tap::read_waiting(&guest.tap).unwrap() {
-                if frame[12..14] == [8, 6] && frame[38..42] == ip.octets() {
-                    let mut reply = frame.clone();
-                    reply.copy_within(6..12, 0);
-                    reply[6..12].copy_from_slice(&guest.member.mac.0);
-                    reply[21] = 2;
-                    reply.copy_within(22..32, 32);
-                    reply[22..28].copy_from_slice(&guest.member.mac.0);
-                    reply[28..32].copy_from_slice(&ip.octets());
+                if let Some(reply) = answer(&guest.member, &frame) {
                     guest.send(&reply);
                 }
             }
             tokio::time::sleep(Duration::from_millis(2)).await;
         }
     });
-    let answers = io
-        .answers(&ifname, vm.mac, ip.into(), Duration::from_secs(5))
-        .await
-        .unwrap();
+    for ip in [ip.into(), v6] {
+        let patience = Duration::from_secs(5);
+        assert!(
+            io.answers(&ifname, vm.mac, ip, patience).await.unwrap(),
+            "{ip}"
+        );
+    }
     answering.abort();
-    assert!(answers);
+}
+
+/// What a guest's kernel answers to an ARP request, and to a neighbour solicitation, for itself.
+fn answer(guest: &Member, question: &[u8]) -> Option<Vec<u8>> {
+    let mut reply = question.to_vec();
+    reply.copy_within(6..12, 0);
+    reply[6..12].copy_from_slice(&guest.mac.0);
+    let ip = v4(guest).octets();
+    if question[12..14] == [8, 6] && question[38..42] == ip {
+        reply[21] = 2;
+        reply.copy_within(22..32, 32);
+        reply[22..28].copy_from_slice(&guest.mac.0);
+        reply[28..32].copy_from_slice(&ip);
+        return Some(reply);
+    }
+    let IpAddr::V6(v6) = guest.addresses[1].address else {
+        return None;
+    };
+    if question[12..14] == [0x86, 0xdd]
+        && question.get(54) == Some(&135)
+        && question[62..78] == v6.octets()
+    {
+        reply.copy_within(22..38, 38);
+        reply[22..38].copy_from_slice(&v6.octets());
+        reply[54] = 136;
+        reply[58] = 0x60;
+        reply[78] = 2;
+        reply[80..86].copy_from_slice(&guest.mac.0);
+        return Some(reply);
+    }
+    None
 }
 
 #[tokio::test(flavor = "multi_thread")]
