@@ -199,6 +199,12 @@ impl Match {
             .and_then(Oxm::number)
     }
 
+    /// Whether both have the same fields, in whatever order.
+    pub fn is_like(&self, other: &Self) -> bool {
+        self.fields.len() == other.fields.len()
+            && self.fields.iter().all(|oxm| other.fields.contains(oxm))
+    }
+
     /// The fields in a fixed order: two matches that differ only in the order of their fields
     /// become equal. Switches report fields in an order of their own.
     #[must_use]

@@ -81,8 +81,21 @@ impl Action {
         Self::set_field(Field::reg(n), value)
     }
 
-    /// Set some bits of a field (OVS).
+    /// Set some bits of a field (OVS). A mask of up to 64 ones in a row becomes a `load`, which is
+    /// how OVS reports it.
     pub fn load_masked(field: Field, value: impl FieldValue, mask: impl FieldValue) -> Self {
+        let bits = mask.to_bits();
+        let (offset, count) = (bits.trailing_zeros(), bits.count_ones());
+        let in_a_row = bits
+            .checked_shr(offset)
+            .is_some_and(|m| m.count_ones() == m.trailing_ones());
+        if in_a_row && (1..=64).contains(&count) {
+            let value = value.to_bits() >> offset & (u128::MAX >> (128 - count));
+            return Self::load(
+                value as u64,
+                BitRange::new(field, offset as u16, count as u16),
+            );
+        }
         Self::Nicira(NiciraAction::RegLoad2(Oxm::masked(field, value, mask)))
     }
 

@@ -18,10 +18,11 @@ pub struct BitRange {
 }
 
 impl BitRange {
-    /// `bits` bits from `offset` on.
+    /// `bits` bits from `offset` on. The field gets the number that OVS knows it by in these
+    /// actions, so that the rule is reported as it was sent.
     pub fn new(field: Field, offset: u16, bits: u16) -> Self {
         Self {
-            field,
+            field: field.in_nicira_actions(),
             offset,
             bits,
         }
@@ -67,11 +68,7 @@ pub(super) fn plain_field(r: &mut Reader<'_>) -> Result<Field, DecodeError> {
 impl From<Field> for BitRange {
     /// The whole field.
     fn from(field: Field) -> Self {
-        Self {
-            field,
-            offset: 0,
-            bits: field.bits(),
-        }
+        Self::new(field, 0, field.bits())
     }
 }
 

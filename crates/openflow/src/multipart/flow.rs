@@ -97,6 +97,30 @@ pub struct FlowStats {
 }
 
 impl FlowStats {
+    /// Whether this is the rule that an `add` or `modify_strict` wants: table, priority, cookie,
+    /// timeouts, match and instructions are the same. The order of match fields does not count,
+    /// since switches report them in their own.
+    ///
+    /// OVS reports what the builders of [`crate::Action`] make as it was sent, but a masked load
+    /// with holes in its mask comes back in pieces, instructions are sorted, and an empty list of
+    /// actions is left out.
+    pub fn is_like(&self, wanted: &FlowMod) -> bool {
+        (
+            self.table_id,
+            self.priority,
+            self.cookie,
+            self.idle_timeout,
+            self.hard_timeout,
+        ) == (
+            wanted.table_id,
+            wanted.priority,
+            wanted.cookie,
+            wanted.idle_timeout,
+            wanted.hard_timeout,
+        ) && self.instructions == wanted.instructions
+            && self.matching.is_like(&wanted.matching)
+    }
+
     /// A flow-mod that adds this rule.
     pub fn to_flow_mod(&self) -> FlowMod {
         FlowMod {

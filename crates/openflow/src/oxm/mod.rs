@@ -16,6 +16,7 @@
 mod field;
 pub(crate) mod show;
 mod table;
+mod twin;
 mod value;
 
 pub use field::{Field, FieldHeader};
