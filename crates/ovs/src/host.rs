@@ -1,6 +1,6 @@
 //! One host: its switch, what it holds of the directory, and the rules that follow from it.
 //!
-//! [`Host`] is the agent's hand. Set-up and repair are in [`crate::converge`], members' ports in
+//! [`Host`] is the agent's hand. Set-up and repair are in `converge.rs`, members' ports in
 //! [`crate::link`], gates in [`crate::gate`], frames on a port in [`crate::tapio`]; here are the
 //! directory and the rules. Two locks keep a flip fast: everything that waits for ovs-vswitchd to
 //! reconfigure holds `ports` only, everything that changes rules holds `state`, for about as long

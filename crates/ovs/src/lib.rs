@@ -9,7 +9,7 @@
 //! - [`TapIo`] watches, fills and asks a VM's port below the switch.
 //! - [`config`] checks what a host is told, and the MTU that is left for members.
 //! - Below: [`netns`], [`netlink`], [`tap`], [`frames`], [`probe`], [`unixctl`], [`neighbours`].
-//! - [`bench`] measures a host against itself; `examples/link_update.rs` prints it.
+//! - [`mod@bench`] measures a host against itself; `examples/link_update.rs` prints it.
 //!
 //! What is not here: where an endpoint should be (controller), and when (agent).
 

@@ -1,8 +1,8 @@
 //! What a host costs and how fast it is, measured on real switches in namespaces of their own.
 //!
 //! [`stage`] builds hosts and the network between them; [`stream`] sends and counts packets. Then
-//! one measurement a file, each an async function that gives numbers: [`linking`], [`update`],
-//! [`failover`]. What the numbers should be is decided by whoever calls.
+//! one measurement a file, each an async function that gives numbers: [`mod@linking`], [`update`],
+//! [`mod@failover`]. What the numbers should be is decided by whoever calls.
 
 pub mod failover;
 pub mod linking;
