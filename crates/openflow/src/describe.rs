@@ -219,6 +219,33 @@ mod tests {
     }
 
     #[test]
+    fn a_rule_is_shown_with_names_and_addresses() {
+        let input = "040e0090 0000002e 0000000000000007 0000000000000000 00 00 0000 0000 0015 \
+            ffffffff ffffffff ffffffff 0000 0000 0001 0022 80000004 00000001 \
+            80000606 020000000007 00010108 00000005 0000000f 000000000000 \
+            0004 0038 00000000 0019 0010 0001 4004 0a000003 00000000 \
+            0000 0010 fffffff8 0000 000000000000 ffff 0010 00002320 000e fff8 05 000000";
+        let (json, errors) = describe(input, Form::Json);
+        assert!(errors.is_empty(), "{errors:?}");
+        let rule: serde_json::Value = serde_json::from_str(&json).unwrap();
+        assert_eq!(
+            rule["body"],
+            serde_json::json!({
+                "cookie": "0x7", "cookie_mask": "0x0", "table_id": 0, "command": "add",
+                "idle_timeout": 0, "hard_timeout": 0, "priority": 21,
+                "buffer_id": 4294967295u32, "out_port": "any", "out_group": 4294967295u32,
+                "flags": [],
+                "match": {"in_port": 1, "eth_dst": "02:00:00:00:00:07", "reg0": "0x5/0xf"},
+                "instructions": [{"apply_actions": [
+                    {"set_field": {"tun_dst": "10.0.0.3"}},
+                    {"output": {"port": "in_port", "max_len": 0}},
+                    {"nicira": {"resubmit_table": {"in_port": 65528, "table": 5}}},
+                ]}],
+            })
+        );
+    }
+
+    #[test]
     fn a_bad_line_is_named_and_the_others_are_shown() {
         let input = "0414000800000001\n\n# remark\n04140008000000\nzz\n041\n0x0414000800000002\n";
         let (hex, errors) = describe(input, Form::Reencoded);

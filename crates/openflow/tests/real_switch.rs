@@ -114,12 +114,14 @@ async fn a_bundle_with_a_bad_rule_changes_nothing() {
             .is_empty()
     );
 
-    // Overlaps are found at the commit only.
-    let overlapping = good(1)
+    // Overlaps are found at the commit only. (With a rule of the same bundle OVS 3.1 finds them
+    // most of the time, so the first rule is there before.)
+    switch.send_batch([good(1)]).await.unwrap();
+    let overlapping = good(3)
         .flags(FlowModFlags::CHECK_OVERLAP)
         .matching(Match::new());
     let error = switch
-        .commit_bundle([good(1), overlapping])
+        .commit_bundle([good(2), overlapping])
         .await
         .unwrap_err();
     assert_eq!(
@@ -128,13 +130,8 @@ async fn a_bundle_with_a_bad_rule_changes_nothing() {
         "{error}"
     );
     assert_eq!(error.refusals()[0].index, 1);
-    assert!(
-        switch
-            .dump_flows(Default::default())
-            .await
-            .unwrap()
-            .is_empty()
-    );
+    let found = switch.dump_flows(Default::default()).await.unwrap();
+    assert_eq!(found.iter().map(|r| r.cookie).collect::<Vec<_>>(), [1]);
 
     switch.commit_bundle([good(1), good(2)]).await.unwrap();
     assert_eq!(

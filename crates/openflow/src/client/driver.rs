@@ -13,19 +13,25 @@ const READ_SIZE: usize = 256 << 10;
 pub(super) async fn run(shared: Arc<Shared>) {
     let mut buffer = vec![0; READ_SIZE];
     loop {
-        let (deadline, unsent) = {
+        let (deadline, written) = {
             let mut state = shared.lock();
             shared.dispatch(&mut state);
-            let unsent = !matches!(shared.write_some(&mut state), Ok(true));
+            let written = shared.write_some(&mut state);
             let Some(deadline) = state.connection.next_timeout() else {
                 return;
             };
-            (deadline, unsent)
+            (deadline, written)
         };
-        let interest = if unsent {
-            Interest::READABLE | Interest::WRITABLE
-        } else {
+        let Ok(all_written) = written else {
+            // The switch may have said why before it closed its end.
+            read(&shared, &mut buffer);
+            shared.lock().connection.peer_closed();
+            continue;
+        };
+        let interest = if all_written {
             Interest::READABLE
+        } else {
+            Interest::READABLE | Interest::WRITABLE
         };
         tokio::select! {
             ready = shared.stream.ready(interest) => match ready {

@@ -28,7 +28,7 @@ use crate::wire::{Reader, Wire, Writer};
 use value::Payload;
 
 /// A field with a value and perhaps a mask.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, PartialEq, Eq, Hash)]
 pub struct Oxm {
     field: Field,
     masked: bool,

@@ -54,8 +54,14 @@ impl fmt::Display for Oxm {
     }
 }
 
-/// The value alone: a number for decimal fields, else text. Unmasked fields that are not known are
-/// bare hexadecimal digits.
+/// `eth_dst=02:00:00:00:00:01`.
+impl fmt::Debug for Oxm {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}={self}", self.field())
+    }
+}
+
+/// The value alone: a number for decimal fields, else text.
 pub(crate) struct OxmValue<'a>(pub(crate) &'a Oxm);
 
 impl Serialize for OxmValue<'_> {
