@@ -2,6 +2,7 @@
 
 mod actions;
 mod bodies;
+mod multipart;
 
 pub(crate) use bodies::message;
 

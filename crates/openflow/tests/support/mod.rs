@@ -6,6 +6,7 @@ mod recorder;
 
 pub(crate) use recorder::Recorder;
 
+use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -41,7 +42,7 @@ impl Ovs {
                 .arg(format!("--remote=punix:{}", socket.display()))
                 .arg(format!("--unixctl={}", path.join("ovsdb.ctl").display())),
         );
-        await_file(&socket);
+        await_socket(&socket);
         let vswitchd = daemon(
             path,
             Command::new("setpriv")
@@ -64,7 +65,7 @@ impl Ovs {
             "br0",
             "datapath_type=netdev",
         ]);
-        await_file(&ovs.management_socket());
+        await_socket(&ovs.management_socket());
         ovs
     }
 
@@ -133,12 +134,13 @@ pub(crate) fn run(command: &mut Command) -> String {
     String::from_utf8_lossy(&output.stdout).into_owned()
 }
 
-fn await_file(path: &Path) {
+/// A socket's file is there before anybody listens, so only a connection tells.
+fn await_socket(path: &Path) {
     let begin = Instant::now();
-    while !path.exists() {
+    while UnixStream::connect(path).is_err() {
         assert!(
             begin.elapsed() < Duration::from_secs(20),
-            "{} did not appear; this test needs root and a working ovs-vswitchd",
+            "nobody listens at {}; this test needs root and a working ovs-vswitchd",
             path.display()
         );
         std::thread::sleep(Duration::from_millis(5));
