@@ -177,11 +177,16 @@ impl Held {
         })
     }
 
-    /// Forgets an endpoint's port.
+    /// Forgets an endpoint's port, and a network that nothing speaks of any more.
     pub(crate) fn remove_port(&mut self, key: &Key) -> Vec<Change> {
         self.around(&Touched::endpoint(key), |held| {
-            held.view.ports.remove(key);
-            held.view.arrivals.remove(key);
+            let view = &mut held.view;
+            view.ports.remove(key);
+            view.arrivals.remove(key);
+            let mut named = view.ports.keys().chain(view.entries.keys());
+            if !named.any(|(cluster, _)| *cluster == key.0) {
+                view.nets.remove(&key.0);
+            }
         })
     }
 

@@ -82,10 +82,11 @@ impl Host {
             addresses: member.addresses.clone(),
         };
         if let Err(error) = inner.make_port(&key, &mut port).await {
-            // By name, so that this also clears what an earlier attempt that was cut off has left.
-            let steps = inner.state.lock().await.held.remove_port(&key);
-            let _ = inner.send("take back a member's rules", &steps).await;
-            if let Err(also) = inner.remove_rows(&port, false).await {
+            let last = !ports
+                .members
+                .values()
+                .any(|other| other.net.encap == net.encap);
+            if let Err(also) = inner.take_back(&key, &port, last).await {
                 tracing::warn!(error = %also, ifname = port.ifname, "what was made of a port stays");
             }
             return Err(error);
@@ -112,18 +113,11 @@ impl Host {
             .filter(|port| port.net.encap == encap)
             .count()
             == 1;
-        let sent = {
-            let mut state = inner.state.lock().await;
-            state.generation += 1;
-            let mut steps = state.held.remove_port(&key);
-            if last {
-                steps.extend(state.held.remove_tunnel(encap));
-            }
-            inner.send("remove a member's rules", &steps).await
-        };
-        inner.remove_rows(&port, last).await?;
-        ports.members.remove(&key);
-        sent
+        let gone = inner.take_back(&key, &port, last).await;
+        if !matches!(gone, Err(Error::Database { .. } | Error::Netlink { .. })) {
+            ports.members.remove(&key);
+        }
+        gone
     }
 }
 
@@ -180,21 +174,41 @@ impl Inner {
             plans.push(tunnel_plan(encap));
         }
         let ops = self.database.add_ports(INTEGRATION, &plans);
-        self.database.commit("add a member's port", ops).await?;
-        let tunnel_name = tunnel_name(encap);
-        let numbers = self.database.ofports(&[&port.ifname, &tunnel_name]).await?;
-        if let [number, _] = numbers.as_slice() {
-            port.ofport = *number;
-        }
-        let tunnel = numbers.get(1).copied().unwrap_or(tunnel_number(encap));
-        let rules = async {
-            let mut state = self.state.lock().await;
-            state.generation += 1;
-            let steps = state.held.set_port(key, &port.net, port.ofport, tunnel);
-            self.send("install a member's rules", &steps).await
+        let (ifname, tunnel_name) = (port.ifname.clone(), tunnel_name(encap));
+        let kernel = async {
+            self.database.commit("add a member's port", ops).await?;
+            let settle = async {
+                match port.kind {
+                    PortKind::Host => self.settle_port(port).await,
+                    // Done before the switch had it: otherwise the kernel would speak first.
+                    PortKind::Vm => Ok(()),
+                }
+            };
+            let names = [ifname.as_str(), tunnel_name.as_str()];
+            let numbers = self.database.ofports(&names);
+            tokio::try_join!(settle, numbers).map(|((), numbers)| numbers)
         };
-        let (rules, addresses) = tokio::join!(rules, self.settle_port(port));
-        rules.and(addresses)
+        // Rules may speak of ports that do not exist yet: they get the numbers they ask for.
+        let asked = [port.ofport, tunnel.unwrap_or(tunnel_number(encap))];
+        let rules = self.install_port(key, port, asked);
+        let (numbers, rules) = tokio::join!(kernel, rules);
+        let numbers = numbers?;
+        rules?;
+        if let [number, tunnel] = numbers[..]
+            && [number, tunnel] != asked
+        {
+            tracing::warn!(?asked, got = ?numbers, "ports did not get their numbers");
+            port.ofport = number;
+            self.install_port(key, port, [number, tunnel]).await?;
+        }
+        Ok(())
+    }
+
+    async fn install_port(&self, key: &Key, port: &Port, [number, tunnel]: [u32; 2]) -> Result<()> {
+        let mut state = self.state.lock().await;
+        state.generation += 1;
+        let steps = state.held.set_port(key, &port.net, number, tunnel);
+        self.send("install a member's rules", &steps).await
     }
 
     /// Sets what the kernel must know of a port. It is lost when ovs-vswitchd makes the port anew.
@@ -220,8 +234,24 @@ impl Inner {
         Ok(())
     }
 
+    /// Removes rules, then rows and links; what the switch says about the rules comes last, because
+    /// it does not hold up the rest.
+    async fn take_back(&self, key: &Key, port: &Port, tunnel: bool) -> Result<()> {
+        let sent = {
+            let mut state = self.state.lock().await;
+            state.generation += 1;
+            let mut steps = state.held.remove_port(key);
+            if tunnel {
+                steps.extend(state.held.remove_tunnel(port.net.encap));
+            }
+            self.send("remove a member's rules", &steps).await
+        };
+        self.remove_rows(port, tunnel).await?;
+        sent
+    }
+
     /// Takes a port, and perhaps its encapsulation's tunnel port, out of the database, and its tap
-    /// out of the kernel.
+    /// out of the kernel. By name, so that it also clears what a link that was cut off has left.
     async fn remove_rows(&self, port: &Port, tunnel: bool) -> Result<()> {
         let tunnel_name = tunnel_name(port.net.encap);
         let gone = |row: &&PortRow| row.name == port.ifname || tunnel && row.name == tunnel_name;

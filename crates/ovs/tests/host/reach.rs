@@ -226,3 +226,26 @@ async fn trace(world: &World) -> (Vec<String>, String, usize) {
         .unwrap();
     (links, ports, rules.lines().count())
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_link_that_fails_leaves_nothing_and_succeeds_when_its_obstacle_is_gone() {
+    let world = World::empty(Plan::default(), Encap::Geneve).await;
+    let host = &world.stage.hosts[0];
+    let before = trace(&world).await;
+    // Somebody has taken the name of the internal port.
+    host.netlink
+        .add_veth("vint0", "obstacle", &world.stage.wan)
+        .await
+        .unwrap();
+    let member = stage::member(&world.net, 1, &host.config.host).unwrap();
+    let error = world
+        .host(0)
+        .link_host(&world.net, &member)
+        .await
+        .unwrap_err();
+    assert!(matches!(error, Error::Port { .. }), "{error}");
+    assert!(world.host(0).ports().await.is_empty());
+    host.netlink.delete_link("vint0").await.unwrap();
+    assert_eq!(trace(&world).await, before);
+    world.host(0).link_host(&world.net, &member).await.unwrap();
+}
