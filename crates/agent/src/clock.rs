@@ -44,7 +44,9 @@ impl Clock {
             return;
         }
         let offset = theirs.0 - (asked + round_trip / 2);
-        let Ok(mut kept) = self.kept.lock() else { return };
+        let Ok(mut kept) = self.kept.lock() else {
+            return;
+        };
         kept.push_back((round_trip, offset));
         if kept.len() > KEPT {
             kept.pop_front();
@@ -64,7 +66,9 @@ impl Clock {
     /// Round trip of the best exchange, ms.
     pub fn round_trip_ms(&self) -> Option<f64> {
         let kept = self.kept.lock().ok()?;
-        kept.iter().min().map(|(round_trip, _)| *round_trip as f64 / 1e6)
+        kept.iter()
+            .min()
+            .map(|(round_trip, _)| *round_trip as f64 / 1e6)
     }
 
     /// Now.

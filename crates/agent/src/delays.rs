@@ -28,14 +28,22 @@ pub async fn respond(socket: Arc<UdpSocket>) {
 
 /// Measures the delay to each host, one way, ms; hosts that do not answer are left out.
 pub async fn measure(hosts: Vec<(HostName, SocketAddr)>) -> Vec<(HostName, f64)> {
-    let measured = hosts.into_iter().map(|(host, address)| async move {
-        one(address).await.map(|delay| (host, delay))
-    });
-    futures::future::join_all(measured).await.into_iter().flatten().collect()
+    let measured = hosts
+        .into_iter()
+        .map(|(host, address)| async move { one(address).await.map(|delay| (host, delay)) });
+    futures::future::join_all(measured)
+        .await
+        .into_iter()
+        .flatten()
+        .collect()
 }
 
 async fn one(address: SocketAddr) -> Option<f64> {
-    let any: SocketAddr = if address.is_ipv4() { ([0; 4], 0).into() } else { ([0u16; 8], 0).into() };
+    let any: SocketAddr = if address.is_ipv4() {
+        ([0; 4], 0).into()
+    } else {
+        ([0u16; 8], 0).into()
+    };
     let socket = UdpSocket::bind(any).await.ok()?;
     socket.connect(address).await.ok()?;
     let mut best: Option<Duration> = None;
@@ -46,7 +54,9 @@ async fn one(address: SocketAddr) -> Option<f64> {
         if socket.send(&packet).await.is_err() {
             continue;
         }
-        let patience = best.map_or(Duration::from_millis(700), |b| b * 3 + Duration::from_millis(5));
+        let patience = best.map_or(Duration::from_millis(700), |b| {
+            b * 3 + Duration::from_millis(5)
+        });
         let answer = tokio::time::timeout(patience, async {
             let mut back = [0u8; SIZE];
             loop {

@@ -72,7 +72,8 @@ impl Desk {
         )
         .await?;
         let responder =
-            tokio::net::UdpSocket::bind(SocketAddr::new(config.management, config.delay_port)).await?;
+            tokio::net::UdpSocket::bind(SocketAddr::new(config.management, config.delay_port))
+                .await?;
         tokio::spawn(delays::respond(Arc::new(responder)));
         let abilities = abilities(&config, &vms, &host).await;
         let (news, inbox) = mpsc::unbounded_channel();
@@ -109,7 +110,10 @@ impl Desk {
             underlay: underlay.unwrap_or(config.management),
             relay_ip: config.management,
             delay_responder: SocketAddr::new(config.management, config.delay_port),
-            abilities: Abilities { free_mib: free_mib(), ..self.abilities.clone() },
+            abilities: Abilities {
+                free_mib: free_mib(),
+                ..self.abilities.clone()
+            },
             entries: self.host.entries().await,
             vms: self.vms.here().await,
         }
@@ -121,20 +125,48 @@ impl Desk {
     /// One plain sentence with the way out.
     pub async fn carry_out(&self, order: Order) -> Result<Answer, String> {
         match order {
-            Order::Apply { nets, entries, removed, at, migration } => {
-                flips::apply(self, flips::Change { nets, entries, removed, at, migration }).await
+            Order::Apply {
+                nets,
+                entries,
+                removed,
+                at,
+                migration,
+            } => {
+                flips::apply(
+                    self,
+                    flips::Change {
+                        nets,
+                        entries,
+                        removed,
+                        at,
+                        migration,
+                    },
+                )
+                .await
             }
             Order::Replace { slice } => done(self.host.replace(slice).await),
             Order::Link { net, member } => done(self.host.link(&net, &member).await),
             Order::Unlink { cluster, vm } => done(self.host.unlink(&cluster, &vm).await),
             Order::StartVm { cluster, member } => self.start(cluster, member).await,
             Order::StopVm { cluster, vm } => self.remove(&(cluster, vm)).await,
-            Order::PrepareTarget { migration, net, member, source } => {
-                self.prepare(migration, net, member, source).await
-            }
-            Order::Migrate { migration, cluster, vm, relay, target, locator, how } => {
+            Order::PrepareTarget {
+                migration,
+                net,
+                member,
+                source,
+            } => self.prepare(migration, net, member, source).await,
+            Order::Migrate {
+                migration,
+                cluster,
+                vm,
+                relay,
+                target,
+                locator,
+                how,
+            } => {
                 let job = outgoing::Job {
-                    held: self.abilities.prediction && how.order != model::migration::FlipOrder::Redirect,
+                    held: self.abilities.prediction
+                        && how.order != model::migration::FlipOrder::Redirect,
                     migration,
                     cluster,
                     vm,
@@ -145,17 +177,31 @@ impl Desk {
                 };
                 self.send(job).await
             }
-            Order::Arm { migration, vm, stop_at, sprint_ms } => {
-                self.tell_out(&(migration, vm), |reply| outgoing::Command::Arm { stop_at, sprint_ms, reply })
-                    .await
+            Order::Arm {
+                migration,
+                vm,
+                stop_at,
+                sprint_ms,
+            } => {
+                self.tell_out(&(migration, vm), |reply| outgoing::Command::Arm {
+                    stop_at,
+                    sprint_ms,
+                    reply,
+                })
+                .await
             }
             Order::Release { migration, vm } => {
-                self.tell_out(&(migration, vm), outgoing::Command::Release).await
+                self.tell_out(&(migration, vm), outgoing::Command::Release)
+                    .await
             }
             Order::Continue { migration, vm } => {
-                self.tell_out(&(migration, vm), outgoing::Command::Continue).await
+                self.tell_out(&(migration, vm), outgoing::Command::Continue)
+                    .await
             }
-            Order::Gate { migration, vm } => self.tell_out(&(migration, vm), outgoing::Command::Gate).await,
+            Order::Gate { migration, vm } => {
+                self.tell_out(&(migration, vm), outgoing::Command::Gate)
+                    .await
+            }
             Order::AbortSource { migration, vm } => {
                 let key = (migration, vm);
                 let known = forget(&self.outgoing, &key);
@@ -164,10 +210,21 @@ impl Desk {
                     None => self.stay(&key).await,
                 }
             }
-            Order::ReturnQueue { migration, vm, wait_ms } => {
-                self.tell_in(&(migration, vm), |reply| incoming::Command::ReturnQueue(wait_ms, reply)).await
+            Order::ReturnQueue {
+                migration,
+                vm,
+                wait_ms,
+            } => {
+                self.tell_in(&(migration, vm), |reply| {
+                    incoming::Command::ReturnQueue(wait_ms, reply)
+                })
+                .await
             }
-            Order::DiscardTarget { migration, cluster, vm } => {
+            Order::DiscardTarget {
+                migration,
+                cluster,
+                vm,
+            } => {
                 let key = (migration, vm.clone());
                 let known = self.tell_in(&key, incoming::Command::Discard).await;
                 forget(&self.incoming, &key);
@@ -180,7 +237,11 @@ impl Desk {
                     (Err(_), _) => self.remove(&(cluster, vm)).await,
                 }
             }
-            Order::FinishSource { migration, cluster, vm } => {
+            Order::FinishSource {
+                migration,
+                cluster,
+                vm,
+            } => {
                 let key = (migration, vm.clone());
                 let _ = self.tell_out(&key, outgoing::Command::Finish).await;
                 forget(&self.outgoing, &key);
@@ -188,18 +249,28 @@ impl Desk {
                 self.vms.kill(&(cluster.clone(), vm.clone())).await;
                 self.remove(&(cluster, vm)).await
             }
-            Order::FinishTarget { migration, cluster, vm } => {
+            Order::FinishTarget {
+                migration,
+                cluster,
+                vm,
+            } => {
                 let key = (migration, vm.clone());
                 if let Some(commands) = forget(&self.incoming, &key) {
                     let _ = commands.send(incoming::Command::Finish).await;
                 }
                 done(self.host.set_arrivals(&(cluster, vm), None).await)
             }
-            Order::Verify { cluster, vm, wait_ms } => self.verify(&(cluster, vm), wait_ms).await,
-            Order::MeasureDelays { hosts } => {
-                Ok(Answer::Delays { one_way_ms: delays::measure(hosts).await })
-            }
-            Order::ListVms => Ok(Answer::Vms { vms: self.vms.here().await }),
+            Order::Verify {
+                cluster,
+                vm,
+                wait_ms,
+            } => self.verify(&(cluster, vm), wait_ms).await,
+            Order::MeasureDelays { hosts } => Ok(Answer::Delays {
+                one_way_ms: delays::measure(hosts).await,
+            }),
+            Order::ListVms => Ok(Answer::Vms {
+                vms: self.vms.here().await,
+            }),
         }
     }
 
@@ -207,10 +278,14 @@ impl Desk {
     async fn stay(&self, key: &Move) -> Result<Answer, String> {
         let all = self.vms.all();
         let it = all.iter().find(|vm| {
-            vm.record.member.name == key.1 && vm.moving().is_none_or(|moving| moving.migration == key.0)
+            vm.record.member.name == key.1
+                && vm.moving().is_none_or(|moving| moving.migration == key.0)
         });
         let vm = it.ok_or_else(|| unknown(key))?;
-        self.host.set_arrivals(&vm.key(), None).await.map_err(|error| error.to_string())?;
+        self.host
+            .set_arrivals(&vm.key(), None)
+            .await
+            .map_err(|error| error.to_string())?;
         vm.stay().await;
         Ok(Answer::Queue { packets: 0 })
     }
@@ -238,8 +313,16 @@ impl Desk {
         let port = ports
             .get(&key)
             .ok_or_else(|| format!("'{}' has no port on this host; link it first", member.name))?;
-        let tap = self.host.open_tap(&key).await.map_err(|error| error.to_string())?;
-        done(self.vms.start(&port.net, &member, &port.ifname, tap, Start::Boot).await)
+        let tap = self
+            .host
+            .open_tap(&key)
+            .await
+            .map_err(|error| error.to_string())?;
+        done(
+            self.vms
+                .start(&port.net, &member, &port.ifname, tap, Start::Boot)
+                .await,
+        )
     }
 
     async fn remove(&self, key: &Key) -> Result<Answer, String> {
@@ -276,7 +359,9 @@ impl Desk {
             news: self.news.clone(),
             tls: self.tls.clone(),
         };
-        let commands = outgoing::begin(job, vm, around).await.map_err(|error| error.to_string())?;
+        let commands = outgoing::begin(job, vm, around)
+            .await
+            .map_err(|error| error.to_string())?;
         if let Ok(mut all) = self.outgoing.lock() {
             all.insert(key, commands);
         }
@@ -288,8 +373,14 @@ impl Desk {
         key: &Move,
         command: impl FnOnce(outgoing::Reply) -> outgoing::Command,
     ) -> Result<Answer, String> {
-        let commands = self.outgoing.lock().ok().and_then(|all| all.get(key).cloned());
-        ask(commands, command).await.unwrap_or_else(|| Err(unknown(key)))
+        let commands = self
+            .outgoing
+            .lock()
+            .ok()
+            .and_then(|all| all.get(key).cloned());
+        ask(commands, command)
+            .await
+            .unwrap_or_else(|| Err(unknown(key)))
     }
 
     async fn tell_in(
@@ -297,23 +388,38 @@ impl Desk {
         key: &Move,
         command: impl FnOnce(outgoing::Reply) -> incoming::Command,
     ) -> Result<Answer, String> {
-        let commands = self.incoming.lock().ok().and_then(|all| all.get(key).cloned());
-        ask(commands, command).await.unwrap_or_else(|| Err(unknown(key)))
+        let commands = self
+            .incoming
+            .lock()
+            .ok()
+            .and_then(|all| all.get(key).cloned());
+        ask(commands, command)
+            .await
+            .unwrap_or_else(|| Err(unknown(key)))
     }
 
     async fn verify(&self, key: &Key, wait_ms: f64) -> Result<Answer, String> {
-        let vm = self.vms.get(key).ok_or_else(|| format!("'{}' has no process on this host", key.1))?;
+        let vm = self
+            .vms
+            .get(key)
+            .ok_or_else(|| format!("'{}' has no process on this host", key.1))?;
         let io = self.host.tap_io();
         let patience = Duration::from_secs_f64(wait_ms.clamp(1.0, 60_000.0) / 1000.0);
         let member = &vm.record.member;
         for cidr in &member.addresses {
-            match io.answers(&vm.record.ifname, member.mac, cidr.address, patience).await {
+            match io
+                .answers(&vm.record.ifname, member.mac, cidr.address, patience)
+                .await
+            {
                 Ok(true) => return Ok(Answer::Done),
                 Ok(false) => {}
                 Err(error) => return Err(error.to_string()),
             }
         }
-        Err(format!("'{}' does not answer on its port within {wait_ms:.0} ms", key.1))
+        Err(format!(
+            "'{}' does not answer on its port within {wait_ms:.0} ms",
+            key.1
+        ))
     }
 }
 
@@ -335,7 +441,9 @@ fn forget<C>(map: &Mutex<HashMap<Move, C>>, key: &Move) -> Option<C> {
 }
 
 fn done<T, E: std::fmt::Display>(result: Result<T, E>) -> Result<Answer, String> {
-    result.map(|_| Answer::Done).map_err(|error| error.to_string())
+    result
+        .map(|_| Answer::Done)
+        .map_err(|error| error.to_string())
 }
 
 async fn abilities(config: &AgentConfig, vms: &Vms, host: &Host) -> Abilities {
@@ -354,7 +462,9 @@ async fn abilities(config: &AgentConfig, vms: &Vms, host: &Host) -> Abilities {
 
 fn free_mib() -> u64 {
     let text = std::fs::read_to_string("/proc/meminfo").unwrap_or_default();
-    let line = text.lines().find_map(|line| line.strip_prefix("MemAvailable:"));
+    let line = text
+        .lines()
+        .find_map(|line| line.strip_prefix("MemAvailable:"));
     let kib = line.and_then(|rest| rest.split_whitespace().next()?.parse::<u64>().ok());
     kib.unwrap_or_default() / 1024
 }

@@ -30,10 +30,19 @@ pub struct Change {
 /// # Errors
 /// One sentence, when the switch refuses; for a scheduled change when it cannot be prepared.
 pub async fn apply(desk: &Desk, change: Change) -> Result<Answer, String> {
-    let Change { nets, entries, removed, at, migration } = change;
+    let Change {
+        nets,
+        entries,
+        removed,
+        at,
+        migration,
+    } = change;
     let due = at.filter(|at| *at > desk.clock.now());
     let (Some(due), Some(migration)) = (due, migration) else {
-        desk.host.apply(nets, entries, removed).await.map_err(|error| error.to_string())?;
+        desk.host
+            .apply(nets, entries, removed)
+            .await
+            .map_err(|error| error.to_string())?;
         return Ok(Answer::Done);
     };
     let ports = desk.host.ports().await;
@@ -54,7 +63,12 @@ pub async fn apply(desk: &Desk, change: Change) -> Result<Answer, String> {
         }
         let acked = desk.clock.now();
         for (_, vm) in keys {
-            let _ = desk.news.send(News::Flipped { migration: migration.clone(), vm, due, acked });
+            let _ = desk.news.send(News::Flipped {
+                migration: migration.clone(),
+                vm,
+                due,
+                acked,
+            });
         }
     });
     Ok(Answer::Scheduled)

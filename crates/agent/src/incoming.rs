@@ -5,11 +5,11 @@
 //! stream, and the source has sent [`Frame::Stopped`]. One task decides; whoever asks it to discard
 //! the VM before that can be sure that it never ran.
 
+use crate::AgentError;
 use crate::desk::Desk;
 use crate::relay::codec::Expander;
 use crate::relay::{Frame, Opening};
 use crate::vms::{Key, Start, Vm};
-use crate::AgentError;
 use model::news::{Answer, News};
 use model::{HostName, Member, MigrationId, Net};
 use qmp::MigrationStatus;
@@ -49,9 +49,10 @@ pub async fn prepare(
     let key: Key = (net.cluster.clone(), member.name.clone());
     let port = desk.host.link_vm(net, member).await?;
     match ready(desk, &migration, net, member, source, &port.ifname).await {
-        Ok(commands) => {
-            Ok((SocketAddr::new(desk.config.management, desk.config.relay_port), commands))
-        }
+        Ok(commands) => Ok((
+            SocketAddr::new(desk.config.management, desk.config.relay_port),
+            commands,
+        )),
         Err(error) => {
             desk.vms.end(&key).await;
             let _ = desk.host.unlink(&key.0, &key.1).await;
@@ -69,7 +70,10 @@ async fn ready(
     ifname: &str,
 ) -> Result<mpsc::Sender<Command>, AgentError> {
     let tap = desk.host.tap_io().open_tap(ifname).await?;
-    let vm = desk.vms.start(net, member, ifname, tap, Start::Incoming).await?;
+    let vm = desk
+        .vms
+        .start(net, member, ifname, tap, Start::Incoming)
+        .await?;
     vm.qmp
         .set_capabilities(&[
             ("events", true),
@@ -78,7 +82,9 @@ async fn ready(
         ])
         .await?;
     let socket = vm.path("in");
-    vm.qmp.migrate_incoming(&format!("unix:{}", socket.display())).await?;
+    vm.qmp
+        .migrate_incoming(&format!("unix:{}", socket.display()))
+        .await?;
     let opening = Opening {
         migration: migration.clone(),
         cluster: net.cluster.clone(),
@@ -88,7 +94,12 @@ async fn ready(
     // Before any peer can flip: an abort must be able to give back whatever waits here.
     let capture = desk.host.tap_io().capture(ifname, member.mac).await?;
     let (commands, inbox) = mpsc::channel(8);
-    let receiver = Receiver { desk: desk.clone(), migration: migration.clone(), vm, capture: Some(capture) };
+    let receiver = Receiver {
+        desk: desk.clone(),
+        migration: migration.clone(),
+        vm,
+        capture: Some(capture),
+    };
     tokio::spawn(receiver.run(arrives, opening, inbox));
     Ok(commands)
 }
@@ -130,7 +141,11 @@ impl Receiver {
         };
         let qemu = match UnixStream::connect(self.vm.path("in")).await {
             Ok(qemu) => qemu,
-            Err(error) => return self.discard(&format!("QEMU does not listen: {error}"), None).await,
+            Err(error) => {
+                return self
+                    .discard(&format!("QEMU does not listen: {error}"), None)
+                    .await;
+            }
         };
         let events = self.vm.qmp.events();
         let (from_qemu, to_qemu) = qemu.into_split();
@@ -232,15 +247,29 @@ impl Receiver {
         });
     }
 
-    async fn give_back(&self, wait_ms: f64, frames: &mpsc::Sender<Frame>) -> Result<Answer, String> {
+    async fn give_back(
+        &self,
+        wait_ms: f64,
+        frames: &mpsc::Sender<Frame>,
+    ) -> Result<Answer, String> {
         tokio::time::sleep(Duration::from_secs_f64(wait_ms.clamp(0.0, 5000.0) / 1000.0)).await;
-        let packets = self.capture.as_ref().map(ovs::Capture::take).unwrap_or_default();
+        let packets = self
+            .capture
+            .as_ref()
+            .map(ovs::Capture::take)
+            .unwrap_or_default();
         let count = packets.len() as u64;
         for part in packets.chunks(256) {
             let frame = Frame::Packets(part.to_vec());
-            frames.send(frame).await.map_err(|_| "the relay is gone".to_owned())?;
+            frames
+                .send(frame)
+                .await
+                .map_err(|_| "the relay is gone".to_owned())?;
         }
-        frames.send(Frame::PacketsEnd).await.map_err(|_| "the relay is gone".to_owned())?;
+        frames
+            .send(Frame::PacketsEnd)
+            .await
+            .map_err(|_| "the relay is gone".to_owned())?;
         Ok(Answer::Queue { packets: count })
     }
 
@@ -317,7 +346,12 @@ async fn inwards(
 async fn return_path(mut qemu: tokio::net::unix::OwnedReadHalf, frames: mpsc::Sender<Frame>) {
     let mut buffer = vec![0; 4096];
     while let Ok(read) = qemu.read(&mut buffer).await {
-        if read == 0 || frames.send(Frame::Return(buffer[..read].to_vec())).await.is_err() {
+        if read == 0
+            || frames
+                .send(Frame::Return(buffer[..read].to_vec()))
+                .await
+                .is_err()
+        {
             return;
         }
     }

@@ -50,8 +50,18 @@ pub async fn run(qemu: &Path, accel: &str, state: &Path) -> Tested {
     };
     let _ = std::fs::remove_dir_all(&folder);
     let tested = match tested {
-        Ok(stop_ms) => Tested { version, holds: true, stop_ms, note: String::new() },
-        Err(note) => Tested { version, holds: false, stop_ms: 0.0, note },
+        Ok(stop_ms) => Tested {
+            version,
+            holds: true,
+            stop_ms,
+            note: String::new(),
+        },
+        Err(note) => Tested {
+            version,
+            holds: false,
+            stop_ms: 0.0,
+            note,
+        },
     };
     if let Ok(bytes) = serde_json::to_vec(&tested) {
         let _ = std::fs::write(kept, bytes);
@@ -60,9 +70,17 @@ pub async fn run(qemu: &Path, accel: &str, state: &Path) -> Tested {
 }
 
 async fn version(qemu: &Path) -> String {
-    let output = tokio::process::Command::new(qemu).arg("--version").output().await;
-    let text = output.map(|o| String::from_utf8_lossy(&o.stdout).into_owned()).unwrap_or_default();
-    text.split_whitespace().nth(3).unwrap_or("unknown").to_owned()
+    let output = tokio::process::Command::new(qemu)
+        .arg("--version")
+        .output()
+        .await;
+    let text = output
+        .map(|o| String::from_utf8_lossy(&o.stdout).into_owned())
+        .unwrap_or_default();
+    text.split_whitespace()
+        .nth(3)
+        .unwrap_or("unknown")
+        .to_owned()
 }
 
 struct Machine {
@@ -70,10 +88,27 @@ struct Machine {
     qmp: Qmp,
 }
 
-async fn machine(qemu: &Path, accel: &str, folder: &Path, name: &str, more: &[&str]) -> Result<Machine, String> {
+async fn machine(
+    qemu: &Path,
+    accel: &str,
+    folder: &Path,
+    name: &str,
+    more: &[&str],
+) -> Result<Machine, String> {
     let socket = folder.join(name);
     let child = tokio::process::Command::new(qemu)
-        .args(["-M", "q35", "-m", "16", "-accel", accel, "-nodefaults", "-no-user-config", "-display", "none"])
+        .args([
+            "-M",
+            "q35",
+            "-m",
+            "16",
+            "-accel",
+            accel,
+            "-nodefaults",
+            "-no-user-config",
+            "-display",
+            "none",
+        ])
         .arg("-qmp")
         .arg(format!("unix:{},server=on,wait=off", socket.display()))
         .args(more)
@@ -83,7 +118,9 @@ async fn machine(qemu: &Path, accel: &str, folder: &Path, name: &str, more: &[&s
         .kill_on_drop(true)
         .spawn()
         .map_err(|error| format!("{} does not start: {error}", qemu.display()))?;
-    let qmp = Qmp::connect(&socket).await.map_err(|error| error.to_string())?;
+    let qmp = Qmp::connect(&socket)
+        .await
+        .map_err(|error| error.to_string())?;
     Ok(Machine { child, qmp })
 }
 
@@ -96,26 +133,45 @@ async fn test(qemu: &Path, accel: &str, folder: &Path) -> Result<f64, String> {
     result
 }
 
-async fn held_and_released(source: &Machine, target: &Machine, folder: &Path) -> Result<f64, String> {
+async fn held_and_released(
+    source: &Machine,
+    target: &Machine,
+    folder: &Path,
+) -> Result<f64, String> {
     let plain = |error: qmp::QmpError| error.to_string();
     let capabilities = [("return-path", true), ("switchover-ack", true)];
-    source.qmp.set_capabilities(&capabilities).await.map_err(plain)?;
-    target.qmp.set_capabilities(&capabilities).await.map_err(plain)?;
+    source
+        .qmp
+        .set_capabilities(&capabilities)
+        .await
+        .map_err(plain)?;
+    target
+        .qmp
+        .set_capabilities(&capabilities)
+        .await
+        .map_err(plain)?;
     let socket = folder.join("in");
-    target.qmp.migrate_incoming(&format!("unix:{}", socket.display())).await.map_err(plain)?;
+    target
+        .qmp
+        .migrate_incoming(&format!("unix:{}", socket.display()))
+        .await
+        .map_err(plain)?;
     let (ours, theirs) = std::os::unix::net::UnixStream::pair().map_err(|e| e.to_string())?;
     ours.set_nonblocking(true).map_err(|e| e.to_string())?;
     let ours = UnixStream::from_std(ours).map_err(|e| e.to_string())?;
     source.qmp.getfd("st", theirs).await.map_err(plain)?;
     let limits = json!({"max-bandwidth": 100_000_000, "downtime-limit": 2000});
     source.qmp.set_parameters(limits).await.map_err(plain)?;
-    let incoming = UnixStream::connect(&socket).await.map_err(|e| e.to_string())?;
+    let incoming = UnixStream::connect(&socket)
+        .await
+        .map_err(|e| e.to_string())?;
     let mut events = source.qmp.events();
     source.qmp.migrate("fd:st").await.map_err(plain)?;
 
     let (mut from_source, mut to_source) = ours.into_split();
     let (mut from_target, mut to_target) = incoming.into_split();
-    let forward = tokio::spawn(async move { tokio::io::copy(&mut from_source, &mut to_target).await });
+    let forward =
+        tokio::spawn(async move { tokio::io::copy(&mut from_source, &mut to_target).await });
     let mut path = ReturnPath::default();
     let mut buffer = [0u8; 4096];
     let began = Instant::now();

@@ -25,19 +25,29 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 const SILENCE: Duration = Duration::from_secs(5);
 
 async fn dial(config: &AgentConfig, tls: Arc<rustls::ClientConfig>) -> Result<Frames, AgentError> {
-    let dialled = tokio::time::timeout(Duration::from_secs(5), TcpStream::connect(config.controller));
+    let dialled = tokio::time::timeout(
+        Duration::from_secs(5),
+        TcpStream::connect(config.controller),
+    );
     let tcp = dialled.await.map_err(|_| {
-        AgentError::plain(format!("the controller at {} does not answer", config.controller))
+        AgentError::plain(format!(
+            "the controller at {} does not answer",
+            config.controller
+        ))
     })??;
     tcp.set_nodelay(true)?;
     let name = ServerName::try_from(CONTROLLER).map_err(|_| AgentError::plain("no server name"))?;
     let stream = TlsConnector::from(tls).connect(name, tcp).await?;
-    let codec = LengthDelimitedCodec::builder().max_frame_length(MAX_FRAME).new_codec();
+    let codec = LengthDelimitedCodec::builder()
+        .max_frame_length(MAX_FRAME)
+        .new_codec();
     Ok(Framed::new(stream, codec))
 }
 
 fn json<T: serde::Serialize>(frame: &T) -> Result<Bytes, AgentError> {
-    Ok(serde_json::to_vec(frame).map_err(std::io::Error::from)?.into())
+    Ok(serde_json::to_vec(frame)
+        .map_err(std::io::Error::from)?
+        .into())
 }
 
 /// The host's credentials: kept ones, or new ones for the join token. Waits for a controller that
@@ -51,17 +61,27 @@ pub async fn join(config: &AgentConfig) -> Result<Credentials, AgentError> {
         return Ok(own);
     }
     let file = config.token_file.as_ref().ok_or_else(|| {
-        AgentError::plain("this host has not joined yet; set `token_file` to a file with a join token")
+        AgentError::plain(
+            "this host has not joined yet; set `token_file` to a file with a join token",
+        )
     })?;
-    let text = std::fs::read_to_string(file)
-        .map_err(|error| AgentError::plain(format!("the join token in {}: {error}", file.display())))?;
+    let text = std::fs::read_to_string(file).map_err(|error| {
+        AgentError::plain(format!("the join token in {}: {error}", file.display()))
+    })?;
     let token = JoinToken::parse(&text)?;
     let (key, csr) = Credentials::request(config.host.as_str())?;
     let mut pause = FIRST_PAUSE;
     loop {
         match enrol(config, &token, &csr).await {
-            Ok(Enrolled::Certificate { certificate, authority }) => {
-                let own = Credentials { certificate, key: key.serialize_pem(), authority };
+            Ok(Enrolled::Certificate {
+                certificate,
+                authority,
+            }) => {
+                let own = Credentials {
+                    certificate,
+                    key: key.serialize_pem(),
+                    authority,
+                };
                 own.save(&folder)?;
                 tracing::info!(host = %config.host, "joined");
                 return Ok(own);
@@ -76,9 +96,16 @@ pub async fn join(config: &AgentConfig) -> Result<Credentials, AgentError> {
 
 async fn enrol(config: &AgentConfig, token: &JoinToken, csr: &str) -> Result<Enrolled, AgentError> {
     let mut frames = dial(config, tls::joining(&token.fingerprint)?).await?;
-    let request = Enrol { host: config.host.clone(), secret: token.secret.clone(), csr: csr.to_owned() };
+    let request = Enrol {
+        host: config.host.clone(),
+        secret: token.secret.clone(),
+        csr: csr.to_owned(),
+    };
     frames.send(json(&request)?).await?;
-    let answer = frames.next().await.ok_or_else(|| AgentError::plain("the controller hung up"))??;
+    let answer = frames
+        .next()
+        .await
+        .ok_or_else(|| AgentError::plain("the controller hung up"))??;
     Ok(serde_json::from_slice(&answer).map_err(std::io::Error::from)?)
 }
 
@@ -87,9 +114,15 @@ async fn enrol(config: &AgentConfig, token: &JoinToken, csr: &str) -> Result<Enr
 ///
 /// # Errors
 /// When the host's own credentials are not valid.
-pub async fn serve(config: Arc<AgentConfig>, own: Credentials, desk: Desk) -> Result<(), AgentError> {
+pub async fn serve(
+    config: Arc<AgentConfig>,
+    own: Credentials,
+    desk: Desk,
+) -> Result<(), AgentError> {
     let tls = tls::client(&own)?;
-    let mut news = desk.take_news().ok_or_else(|| AgentError::plain("the desk already has a session"))?;
+    let mut news = desk
+        .take_news()
+        .ok_or_else(|| AgentError::plain("the desk already has a session"))?;
     let mut pause = FIRST_PAUSE;
     loop {
         match dial(&config, tls.clone()).await {
@@ -116,7 +149,9 @@ async fn converse(
     desk: &Desk,
     news: &mut mpsc::UnboundedReceiver<News>,
 ) -> Result<(), AgentError> {
-    frames.send(json(&Up::Hello(Box::new(desk.hello().await)))?).await?;
+    frames
+        .send(json(&Up::Hello(Box::new(desk.hello().await)))?)
+        .await?;
     let (answers, mut answered) = mpsc::unbounded_channel::<Up>();
     let mut tick = tokio::time::interval(Duration::from_millis(250));
     let mut ticks = 0u32;

@@ -103,7 +103,9 @@ impl Vms {
                 Ok(None) => {
                     let _ = std::fs::remove_dir_all(entry.path());
                 }
-                Err(error) => tracing::warn!(%error, folder = %entry.path().display(), "not adopted"),
+                Err(error) => {
+                    tracing::warn!(%error, folder = %entry.path().display(), "not adopted")
+                }
             }
         }
         Ok(vms)
@@ -126,7 +128,10 @@ impl Vms {
 
     /// Every VM.
     pub fn all(&self) -> Vec<Arc<Vm>> {
-        self.all.lock().map(|all| all.values().cloned().collect()).unwrap_or_default()
+        self.all
+            .lock()
+            .map(|all| all.values().cloned().collect())
+            .unwrap_or_default()
     }
 
     /// What every VM does.
@@ -163,11 +168,17 @@ impl Vms {
         how: Start,
     ) -> Result<Arc<Vm>, AgentError> {
         let MemberKind::Vm { spec } = &member.kind else {
-            return Err(AgentError::plain(format!("'{}' is a host, not a VM", member.name)));
+            return Err(AgentError::plain(format!(
+                "'{}' is a host, not a VM",
+                member.name
+            )));
         };
         let key = (net.cluster.clone(), member.name.clone());
         if self.get(&key).is_some() {
-            return Err(AgentError::plain(format!("'{}' already has a process on this host", member.name)));
+            return Err(AgentError::plain(format!(
+                "'{}' already has a process on this host",
+                member.name
+            )));
         }
         for file in [&spec.kernel, &spec.initrd] {
             if !file.exists() {
@@ -187,17 +198,41 @@ impl Vms {
         let _ = std::fs::remove_dir_all(&folder);
         std::fs::create_dir_all(&folder)?;
         let mut command = Command::new(&self.qemu);
-        let machine_accel = if accel == "tcg" { "tcg,thread=multi" } else { "kvm" };
+        let machine_accel = if accel == "tcg" {
+            "tcg,thread=multi"
+        } else {
+            "kvm"
+        };
         command
             .args(["-name", &format!("{}.{}", key.0, key.1)])
             .args(["-accel", machine_accel])
             .args(["-M", &spec.machine, "-cpu", &spec.cpu])
-            .args(["-m", &spec.memory_mib.to_string(), "-smp", &spec.vcpus.to_string()])
-            .args(["-display", "none", "-nodefaults", "-no-user-config", "-no-reboot"])
-            .args(["-serial", &format!("file:{}", folder.join("serial.log").display())])
-            .args(["-qmp", &format!("unix:{},server=on,wait=off", folder.join("qmp").display())])
+            .args([
+                "-m",
+                &spec.memory_mib.to_string(),
+                "-smp",
+                &spec.vcpus.to_string(),
+            ])
+            .args([
+                "-display",
+                "none",
+                "-nodefaults",
+                "-no-user-config",
+                "-no-reboot",
+            ])
+            .args([
+                "-serial",
+                &format!("file:{}", folder.join("serial.log").display()),
+            ])
+            .args([
+                "-qmp",
+                &format!("unix:{},server=on,wait=off", folder.join("qmp").display()),
+            ])
             .args(["-netdev", &format!("tap,id=n0,fd={}", tap.as_raw_fd())])
-            .args(["-device", &format!("virtio-net-pci,romfile=,netdev=n0,mac={}", member.mac)])
+            .args([
+                "-device",
+                &format!("virtio-net-pci,romfile=,netdev=n0,mac={}", member.mac),
+            ])
             .arg("-kernel")
             .arg(&spec.kernel)
             .arg("-initrd")
@@ -242,7 +277,12 @@ impl Vms {
             serde_json::to_vec(&record).map_err(std::io::Error::from)?,
         )?;
         match Qmp::connect(folder.join("qmp")).await {
-            Ok(qmp) => Ok(self.insert(Vm { record, qmp, tap: Some(tap), folder })),
+            Ok(qmp) => Ok(self.insert(Vm {
+                record,
+                qmp,
+                tap: Some(tap),
+                folder,
+            })),
             Err(error) => {
                 end_process(&record);
                 let words = std::fs::read_to_string(&log).unwrap_or_default();
@@ -281,7 +321,10 @@ impl Vms {
 impl Vm {
     /// Cluster and member.
     pub fn key(&self) -> Key {
-        (self.record.net.cluster.clone(), self.record.member.name.clone())
+        (
+            self.record.net.cluster.clone(),
+            self.record.member.name.clone(),
+        )
     }
 
     /// Writes down that the VM is being sent.
@@ -289,8 +332,14 @@ impl Vm {
     /// # Errors
     /// When the file cannot be written; the VM must not be relinquished then.
     pub fn set_moving(&self, moving: &Moving) -> std::io::Result<()> {
-        let (file, fresh) = (self.folder.join("moving.json"), self.folder.join("moving.new"));
-        std::fs::write(&fresh, serde_json::to_vec(moving).map_err(std::io::Error::from)?)?;
+        let (file, fresh) = (
+            self.folder.join("moving.json"),
+            self.folder.join("moving.new"),
+        );
+        std::fs::write(
+            &fresh,
+            serde_json::to_vec(moving).map_err(std::io::Error::from)?,
+        )?;
         std::fs::rename(fresh, file)
     }
 
@@ -307,14 +356,20 @@ impl Vm {
     /// Ends an outgoing migration and lets the VM run on here. Only for who knows that it runs nowhere
     /// else.
     pub async fn stay(&self) {
-        let _ = self.qmp.execute("closefd", serde_json::json!({"fdname": KEEP})).await;
+        let _ = self
+            .qmp
+            .execute("closefd", serde_json::json!({"fdname": KEEP}))
+            .await;
         if let Err(error) = self.qmp.migrate_cancel().await {
             tracing::warn!(%error, vm = %self.record.member.name, "cancel was refused");
         }
         for _ in 0..600 {
             match self.qmp.query_status().await {
                 Ok(status) if status.running => break,
-                Ok(status) if status.status == RunState::PostMigrate || status.status == RunState::Paused => {
+                Ok(status)
+                    if status.status == RunState::PostMigrate
+                        || status.status == RunState::Paused =>
+                {
                     let _ = self.qmp.cont().await;
                 }
                 Ok(_) => {}
@@ -356,13 +411,20 @@ impl Vm {
 }
 
 async fn adopt(folder: &Path) -> Result<Option<Vm>, AgentError> {
-    let Ok(bytes) = std::fs::read(folder.join("vm.json")) else { return Ok(None) };
+    let Ok(bytes) = std::fs::read(folder.join("vm.json")) else {
+        return Ok(None);
+    };
     let record: Record = serde_json::from_slice(&bytes).map_err(std::io::Error::from)?;
     if !alive(&record) {
         return Ok(None);
     }
     let qmp = Qmp::connect(folder.join("qmp")).await?;
-    Ok(Some(Vm { record, qmp, tap: None, folder: folder.to_owned() }))
+    Ok(Some(Vm {
+        record,
+        qmp,
+        tap: None,
+        folder: folder.to_owned(),
+    }))
 }
 
 fn start_time(pid: i32) -> Option<u64> {
@@ -371,7 +433,9 @@ fn start_time(pid: i32) -> Option<u64> {
     let (_, fields) = stat.rsplit_once(')')?;
     let mut fields = fields.split_whitespace();
     let state = fields.next()?;
-    (state != "Z").then(|| fields.nth(18)?.parse().ok()).flatten()
+    (state != "Z")
+        .then(|| fields.nth(18)?.parse().ok())
+        .flatten()
 }
 
 fn alive(record: &Record) -> bool {
@@ -387,9 +451,15 @@ fn end_process(record: &Record) {
 /// KVM is used only where guests really boot under it: `/dev/kvm` opens, the CPU has the extension,
 /// and the module is not one that cannot run stock guests.
 fn kvm_works() -> bool {
-    let extension = std::fs::read_to_string("/proc/cpuinfo")
-        .is_ok_and(|text| text.split_whitespace().any(|word| word == "vmx" || word == "svm"));
+    let extension = std::fs::read_to_string("/proc/cpuinfo").is_ok_and(|text| {
+        text.split_whitespace()
+            .any(|word| word == "vmx" || word == "svm")
+    });
     extension
         && !Path::new("/sys/module/kvm_pvm").exists()
-        && std::fs::OpenOptions::new().read(true).write(true).open("/dev/kvm").is_ok()
+        && std::fs::OpenOptions::new()
+            .read(true)
+            .write(true)
+            .open("/dev/kvm")
+            .is_ok()
 }

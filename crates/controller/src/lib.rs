@@ -37,5 +37,7 @@ pub use serve::{Controller, run};
 
 /// Locks that cannot be left in a bad state by a panic are as good as fresh ones.
 fn lock<T>(mutex: &std::sync::Mutex<T>) -> std::sync::MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+    mutex
+        .lock()
+        .unwrap_or_else(std::sync::PoisonError::into_inner)
 }

@@ -2,8 +2,8 @@
 
 use crate::{CONTROLLER, IdentityError};
 use rcgen::{
-    BasicConstraints, CertificateParams, CertificateSigningRequestParams, DnType, ExtendedKeyUsagePurpose,
-    IsCa, Issuer, KeyPair, KeyUsagePurpose,
+    BasicConstraints, CertificateParams, CertificateSigningRequestParams, DnType,
+    ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair, KeyUsagePurpose,
 };
 use rustls_pki_types::pem::PemObject;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
@@ -71,7 +71,10 @@ impl Credentials {
     /// # Errors
     /// When the PEM is not valid.
     pub fn chain(&self) -> Result<Vec<CertificateDer<'static>>, IdentityError> {
-        Ok(vec![certificate(&self.certificate)?, certificate(&self.authority)?])
+        Ok(vec![
+            certificate(&self.certificate)?,
+            certificate(&self.authority)?,
+        ])
     }
 
     /// The private key.
@@ -79,8 +82,10 @@ impl Credentials {
     /// # Errors
     /// When the PEM is not valid.
     pub fn private_key(&self) -> Result<PrivateKeyDer<'static>, IdentityError> {
-        PrivateKeyDer::from_pem_slice(self.key.as_bytes())
-            .map_err(|_| IdentityError::Content { path: "key".into(), what: "key" })
+        PrivateKeyDer::from_pem_slice(self.key.as_bytes()).map_err(|_| IdentityError::Content {
+            path: "key".into(),
+            what: "key",
+        })
     }
 
     /// The authority's certificate.
@@ -93,16 +98,20 @@ impl Credentials {
 }
 
 fn certificate(pem: &str) -> Result<CertificateDer<'static>, IdentityError> {
-    CertificateDer::from_pem_slice(pem.as_bytes())
-        .map_err(|_| IdentityError::Content { path: "certificate".into(), what: "certificate" })
+    CertificateDer::from_pem_slice(pem.as_bytes()).map_err(|_| IdentityError::Content {
+        path: "certificate".into(),
+        what: "certificate",
+    })
 }
 
 fn params(name: &str) -> Result<CertificateParams, IdentityError> {
     let mut params = CertificateParams::new(vec![name.to_owned()])?;
     params.distinguished_name.push(DnType::CommonName, name);
     params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
-    params.extended_key_usages =
-        vec![ExtendedKeyUsagePurpose::ServerAuth, ExtendedKeyUsagePurpose::ClientAuth];
+    params.extended_key_usages = vec![
+        ExtendedKeyUsagePurpose::ServerAuth,
+        ExtendedKeyUsagePurpose::ClientAuth,
+    ];
     Ok(params)
 }
 
@@ -123,7 +132,9 @@ impl Authority {
         if !cert_path.exists() {
             let key = KeyPair::generate()?;
             let mut params = CertificateParams::new(Vec::<String>::new())?;
-            params.distinguished_name.push(DnType::CommonName, "Transhume authority");
+            params
+                .distinguished_name
+                .push(DnType::CommonName, "Transhume authority");
             params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
             params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
             let cert = params.self_signed(&key)?;
@@ -132,12 +143,19 @@ impl Authority {
         }
         let certificate = read(&cert_path)?;
         let key = KeyPair::from_pkcs8_der_and_sign_algo(
-            &PrivatePkcs8KeyDer::from_pem_slice(read(&key_path)?.as_bytes())
-                .map_err(|_| IdentityError::Content { path: key_path.display().to_string(), what: "key" })?,
+            &PrivatePkcs8KeyDer::from_pem_slice(read(&key_path)?.as_bytes()).map_err(|_| {
+                IdentityError::Content {
+                    path: key_path.display().to_string(),
+                    what: "key",
+                }
+            })?,
             &rcgen::PKCS_ECDSA_P256_SHA256,
         )?;
         let issuer = Issuer::from_ca_cert_pem(&certificate, key)?;
-        Ok(Self { certificate, issuer })
+        Ok(Self {
+            certificate,
+            issuer,
+        })
     }
 
     /// The authority's certificate, PEM.
@@ -152,7 +170,11 @@ impl Authority {
     pub fn controller(&self) -> Result<Credentials, IdentityError> {
         let key = KeyPair::generate()?;
         let certificate = params(CONTROLLER)?.signed_by(&key, &self.issuer)?.pem();
-        Ok(Credentials { certificate, key: key.serialize_pem(), authority: self.certificate.clone() })
+        Ok(Credentials {
+            certificate,
+            key: key.serialize_pem(),
+            authority: self.certificate.clone(),
+        })
     }
 
     /// Signs a host's request. Only the key is taken from it; the name is the one that the host was
@@ -177,7 +199,10 @@ impl Authority {
 }
 
 fn file(path: &Path, cause: std::io::Error) -> IdentityError {
-    IdentityError::File { path: path.display().to_string(), cause }
+    IdentityError::File {
+        path: path.display().to_string(),
+        cause,
+    }
 }
 
 fn read(path: &Path) -> Result<String, IdentityError> {
@@ -192,5 +217,6 @@ fn write(path: &Path, text: &str) -> Result<(), IdentityError> {
         .mode(0o600)
         .open(path)
         .map_err(|cause| file(path, cause))?;
-    out.write_all(text.as_bytes()).map_err(|cause| file(path, cause))
+    out.write_all(text.as_bytes())
+        .map_err(|cause| file(path, cause))
 }

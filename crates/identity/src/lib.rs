@@ -51,7 +51,9 @@ pub enum IdentityError {
     #[error("this is not a join token; make a new one with `transhume host token`")]
     NotAToken,
     /// A certificate does not carry the name that its holder claims.
-    #[error("the certificate presented does not carry the name '{0}'; the host must join again under its own name")]
+    #[error(
+        "the certificate presented does not carry the name '{0}'; the host must join again under its own name"
+    )]
     WrongName(String),
     /// A request for a certificate that does not fit the name it asks for.
     #[error("the certificate request is not valid: {0}")]

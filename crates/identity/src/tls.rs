@@ -27,9 +27,16 @@ fn roots(authority: CertificateDer<'static>) -> Result<Arc<RootCertStore>, Ident
 /// # Errors
 /// When the credentials are not valid.
 pub fn server(own: &Credentials, strangers: bool) -> Result<Arc<ServerConfig>, IdentityError> {
-    let builder = WebPkiClientVerifier::builder_with_provider(roots(own.authority_der()?)?, provider());
-    let builder = if strangers { builder.allow_unauthenticated() } else { builder };
-    let verifier = builder.build().map_err(|error| IdentityError::Verifier(error.to_string()))?;
+    let builder =
+        WebPkiClientVerifier::builder_with_provider(roots(own.authority_der()?)?, provider());
+    let builder = if strangers {
+        builder.allow_unauthenticated()
+    } else {
+        builder
+    };
+    let verifier = builder
+        .build()
+        .map_err(|error| IdentityError::Verifier(error.to_string()))?;
     let mut config = ServerConfig::builder_with_provider(provider())
         .with_protocol_versions(&[&rustls::version::TLS13])?
         .with_client_cert_verifier(verifier)
@@ -60,7 +67,9 @@ pub fn joining(authority_fingerprint: &str) -> Result<Arc<ClientConfig>, Identit
         ClientConfig::builder_with_provider(provider())
             .with_protocol_versions(&[&rustls::version::TLS13])?
             .dangerous()
-            .with_custom_certificate_verifier(Arc::new(ByFingerprint(authority_fingerprint.to_owned())))
+            .with_custom_certificate_verifier(Arc::new(ByFingerprint(
+                authority_fingerprint.to_owned(),
+            )))
             .with_no_client_auth(),
     ))
 }
@@ -69,12 +78,16 @@ pub fn joining(authority_fingerprint: &str) -> Result<Arc<ClientConfig>, Identit
 ///
 /// # Errors
 /// [`IdentityError::WrongName`].
-pub fn require_name(presented: Option<&[CertificateDer<'_>]>, name: &str) -> Result<(), IdentityError> {
+pub fn require_name(
+    presented: Option<&[CertificateDer<'_>]>,
+    name: &str,
+) -> Result<(), IdentityError> {
     let wrong = || IdentityError::WrongName(name.to_owned());
     let leaf = presented.and_then(<[_]>::first).ok_or_else(wrong)?;
     let leaf = webpki::EndEntityCert::try_from(leaf).map_err(|_| wrong())?;
     let name = ServerName::try_from(name.to_owned()).map_err(|_| wrong())?;
-    leaf.verify_is_valid_for_subject_name(&name).map_err(|_| wrong())
+    leaf.verify_is_valid_for_subject_name(&name)
+        .map_err(|_| wrong())
 }
 
 /// Trusts the one authority with the fingerprint of the join token, and what it signed.
@@ -108,7 +121,9 @@ impl ServerCertVerifier for ByFingerprint {
         _: &CertificateDer<'_>,
         _: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        Err(rustls::Error::PeerIncompatible(rustls::PeerIncompatible::Tls12NotOffered))
+        Err(rustls::Error::PeerIncompatible(
+            rustls::PeerIncompatible::Tls12NotOffered,
+        ))
     }
 
     fn verify_tls13_signature(
@@ -126,6 +141,8 @@ impl ServerCertVerifier for ByFingerprint {
     }
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        provider().signature_verification_algorithms.supported_schemes()
+        provider()
+            .signature_verification_algorithms
+            .supported_schemes()
     }
 }

@@ -30,8 +30,13 @@ impl JoinToken {
     /// [`IdentityError::NoRandomness`].
     pub fn fresh(fingerprint: String) -> Result<Self, IdentityError> {
         let mut secret = [0u8; 24];
-        SystemRandom::new().fill(&mut secret).map_err(|_| IdentityError::NoRandomness)?;
-        Ok(Self { fingerprint, secret: hex(&secret) })
+        SystemRandom::new()
+            .fill(&mut secret)
+            .map_err(|_| IdentityError::NoRandomness)?;
+        Ok(Self {
+            fingerprint,
+            secret: hex(&secret),
+        })
     }
 
     /// The text that a person carries to the host.
@@ -49,7 +54,10 @@ impl JoinToken {
             (Some("th1"), Some(fingerprint), Some(secret), None)
                 if fingerprint.len() == 64 && secret.len() == 48 =>
             {
-                Ok(Self { fingerprint: fingerprint.to_owned(), secret: secret.to_owned() })
+                Ok(Self {
+                    fingerprint: fingerprint.to_owned(),
+                    secret: secret.to_owned(),
+                })
             }
             _ => Err(IdentityError::NotAToken),
         }

@@ -153,11 +153,30 @@ impl Gang {
     pub fn begin(vms: impl IntoIterator<Item = VmName>, order: FlipOrder) -> (Self, Vec<Command>) {
         let vms: BTreeMap<_, _> = vms
             .into_iter()
-            .map(|vm| (vm, Vm { stage: Stage::New, flipped: false, burst_bytes: 0 }))
+            .map(|vm| {
+                (
+                    vm,
+                    Vm {
+                        stage: Stage::New,
+                        flipped: false,
+                        burst_bytes: 0,
+                    },
+                )
+            })
             .collect();
         let commands = vms.keys().cloned().map(Command::Prepare).collect();
         let message = "the targets are made ready".into();
-        (Self { order, state: State::Preparing, message, vms, attempts: 0, rehearse: false }, commands)
+        (
+            Self {
+                order,
+                state: State::Preparing,
+                message,
+                vms,
+                attempts: 0,
+                rehearse: false,
+            },
+            commands,
+        )
     }
 
     /// The same gang, which goes back when everything is ready for the stop.
@@ -183,8 +202,10 @@ impl Gang {
 
     /// True while a cancel leaves the cluster at the source as if nothing had happened.
     pub fn can_cancel(&self) -> bool {
-        matches!(self.state, State::Preparing | State::PreCopy | State::Hold | State::Armed)
-            && self.vms.values().all(|vm| vm.stage < Stage::Released)
+        matches!(
+            self.state,
+            State::Preparing | State::PreCopy | State::Hold | State::Armed
+        ) && self.vms.values().all(|vm| vm.stage < Stage::Released)
     }
 
     /// Takes an event and says what to do.
@@ -206,7 +227,9 @@ impl Gang {
                 self.raise(&vm, Stage::Sending, Stage::Held);
                 self.when_all_held()
             }
-            Event::WontConverge { why, .. } | Event::TooLong(why) if self.can_cancel() => self.back(&why),
+            Event::WontConverge { why, .. } | Event::TooLong(why) if self.can_cancel() => {
+                self.back(&why)
+            }
             Event::TimedOut if self.can_cancel() => {
                 self.back("it took longer than allowed until every VM was ready to switch")
             }
@@ -215,7 +238,9 @@ impl Gang {
             Event::Cancel => Vec::new(),
             Event::Scheduled => self.release(),
             Event::AtPreSwitchover(vm) => match self.stage(&vm) {
-                Some(Stage::Released | Stage::Stopped) if self.order == FlipOrder::PreSwitchover => {
+                Some(Stage::Released | Stage::Stopped)
+                    if self.order == FlipOrder::PreSwitchover =>
+                {
                     self.flip(&vm)
                 }
                 _ => Vec::new(),
@@ -259,7 +284,9 @@ impl Gang {
     }
 
     fn all(&self, at_least: Stage) -> bool {
-        self.vms.values().all(|vm| vm.stage >= at_least && vm.stage < Stage::GoingBack)
+        self.vms
+            .values()
+            .all(|vm| vm.stage >= at_least && vm.stage < Stage::GoingBack)
     }
 
     fn on_prepared(&mut self, vm: &VmName) -> Vec<Command> {
@@ -277,8 +304,12 @@ impl Gang {
             return Vec::new();
         }
         self.state = State::Hold;
-        let waiting: Vec<_> =
-            self.vms.iter().filter(|(_, vm)| vm.stage < Stage::Held).map(|(name, _)| name.as_str()).collect();
+        let waiting: Vec<_> = self
+            .vms
+            .iter()
+            .filter(|(_, vm)| vm.stage < Stage::Held)
+            .map(|(name, _)| name.as_str())
+            .collect();
         if !waiting.is_empty() {
             self.message = format!("on hold for {}", waiting.join(", "));
             return Vec::new();
@@ -331,11 +362,17 @@ impl Gang {
             self.state = State::Switchover;
             self.message = "stopped at the source, not yet answered for at the target".into();
         }
-        if self.order == FlipOrder::Redirect { self.flip(vm) } else { Vec::new() }
+        if self.order == FlipOrder::Redirect {
+            self.flip(vm)
+        } else {
+            Vec::new()
+        }
     }
 
     fn on_resumed(&mut self, vm: VmName) -> Vec<Command> {
-        let Some(stage) = self.stage(&vm) else { return Vec::new() };
+        let Some(stage) = self.stage(&vm) else {
+            return Vec::new();
+        };
         if stage >= Stage::Resumed && stage != Stage::GoingBack {
             return Vec::new();
         }
@@ -358,11 +395,17 @@ impl Gang {
     }
 
     fn on_did_not_stop(&mut self, vm: VmName) -> Vec<Command> {
-        if !matches!(self.stage(&vm), Some(Stage::Released | Stage::Armed | Stage::Held)) {
+        if !matches!(
+            self.stage(&vm),
+            Some(Stage::Released | Stage::Armed | Stage::Held)
+        ) {
             return Vec::new();
         }
         self.attempts += 1;
-        let some_moved = self.vms.values().any(|vm| (Stage::Stopped..=Stage::Finished).contains(&vm.stage));
+        let some_moved = self
+            .vms
+            .values()
+            .any(|vm| (Stage::Stopped..=Stage::Finished).contains(&vm.stage));
         if some_moved && self.attempts <= ATTEMPTS {
             if let Some(it) = self.vms.get_mut(&vm) {
                 it.stage = Stage::Held;
@@ -386,7 +429,9 @@ impl Gang {
     }
 
     fn on_failed(&mut self, vm: VmName, why: &str, in_doubt: bool) -> Vec<Command> {
-        let Some(stage) = self.stage(&vm) else { return Vec::new() };
+        let Some(stage) = self.stage(&vm) else {
+            return Vec::new();
+        };
         if in_doubt && stage < Stage::Resumed {
             if let Some(it) = self.vms.get_mut(&vm) {
                 it.stage = Stage::Doubt;
@@ -460,7 +505,12 @@ impl Gang {
     }
 
     fn end_if_done(&mut self) {
-        let settled = |vm: &Vm| matches!(vm.stage, Stage::Finished | Stage::Back | Stage::Resumed | Stage::Verified);
+        let settled = |vm: &Vm| {
+            matches!(
+                vm.stage,
+                Stage::Finished | Stage::Back | Stage::Resumed | Stage::Verified
+            )
+        };
         match self.state {
             State::CleanUp if self.vms.values().all(|vm| vm.stage == Stage::Finished) => {
                 self.state = State::Arrived;
@@ -507,11 +557,23 @@ mod tests {
         for n in [1, 2] {
             gang.next(Event::Sending(vm(n)));
         }
-        assert!(gang.next(Event::Held { vm: vm(1), burst_bytes: 10 }).is_empty());
-        let armed = gang.next(Event::Held { vm: vm(2), burst_bytes: 20 });
+        assert!(
+            gang.next(Event::Held {
+                vm: vm(1),
+                burst_bytes: 10
+            })
+            .is_empty()
+        );
+        let armed = gang.next(Event::Held {
+            vm: vm(2),
+            burst_bytes: 20,
+        });
         assert_eq!(armed, [Command::Arm(vec![vm(1), vm(2)])]);
         assert_eq!(gang.burst_bytes(), 30);
-        assert_eq!(gang.next(Event::Scheduled), [Command::Release(vm(1)), Command::Release(vm(2))]);
+        assert_eq!(
+            gang.next(Event::Scheduled),
+            [Command::Release(vm(1)), Command::Release(vm(2))]
+        );
         for n in [1, 2] {
             gang.next(Event::Stopped(vm(n)));
             assert_eq!(gang.next(Event::Resumed(vm(n))), [Command::Verify(vm(n))]);
@@ -530,7 +592,14 @@ mod tests {
         gang.next(Event::Prepared(vm(1)));
         gang.next(Event::Sending(vm(1)));
         let back = gang.next(Event::Cancel);
-        assert_eq!(back, [Command::TakeBack { vm: vm(1), flipped: false, sending: true }]);
+        assert_eq!(
+            back,
+            [Command::TakeBack {
+                vm: vm(1),
+                flipped: false,
+                sending: true
+            }]
+        );
         gang.next(Event::TakenBack(vm(1)));
         assert_eq!(gang.state(), State::Aborted);
     }
@@ -540,35 +609,79 @@ mod tests {
         let (gang, _) = Gang::begin([vm(1)], FlipOrder::BeforeStop);
         let mut gang = gang.rehearsing(true);
         gang.next(Event::Prepared(vm(1)));
-        gang.next(Event::Held { vm: vm(1), burst_bytes: 1 });
+        gang.next(Event::Held {
+            vm: vm(1),
+            burst_bytes: 1,
+        });
         assert!(gang.next(Event::Scheduled).is_empty());
         let back = gang.next(Event::DidNotStop(vm(1)));
-        assert_eq!(back, [Command::TakeBack { vm: vm(1), flipped: true, sending: true }]);
+        assert_eq!(
+            back,
+            [Command::TakeBack {
+                vm: vm(1),
+                flipped: true,
+                sending: true
+            }]
+        );
     }
 
     #[test]
     fn a_vm_in_doubt_is_asked_for_and_not_taken_back_meanwhile() {
         let (mut gang, _) = Gang::begin([vm(1)], FlipOrder::BeforeStop);
         gang.next(Event::Prepared(vm(1)));
-        gang.next(Event::Held { vm: vm(1), burst_bytes: 1 });
+        gang.next(Event::Held {
+            vm: vm(1),
+            burst_bytes: 1,
+        });
         gang.next(Event::Scheduled);
         gang.next(Event::Stopped(vm(1)));
-        let asked = gang.next(Event::Failed { vm: vm(1), why: "the link broke".into(), in_doubt: true });
+        let asked = gang.next(Event::Failed {
+            vm: vm(1),
+            why: "the link broke".into(),
+            in_doubt: true,
+        });
         assert_eq!(asked, [Command::Ask(vm(1))]);
-        assert!(gang.next(Event::Failed { vm: vm(1), why: "again".into(), in_doubt: false }).is_empty());
-        let back = gang.next(Event::Resolved { vm: vm(1), runs_at_target: false });
-        assert_eq!(back, [Command::TakeBack { vm: vm(1), flipped: true, sending: true }]);
+        assert!(
+            gang.next(Event::Failed {
+                vm: vm(1),
+                why: "again".into(),
+                in_doubt: false
+            })
+            .is_empty()
+        );
+        let back = gang.next(Event::Resolved {
+            vm: vm(1),
+            runs_at_target: false,
+        });
+        assert_eq!(
+            back,
+            [Command::TakeBack {
+                vm: vm(1),
+                flipped: true,
+                sending: true
+            }]
+        );
     }
 
     #[test]
     fn a_vm_in_doubt_that_runs_at_the_target_goes_on() {
         let (mut gang, _) = Gang::begin([vm(1)], FlipOrder::BeforeStop);
         gang.next(Event::Prepared(vm(1)));
-        gang.next(Event::Held { vm: vm(1), burst_bytes: 1 });
+        gang.next(Event::Held {
+            vm: vm(1),
+            burst_bytes: 1,
+        });
         gang.next(Event::Scheduled);
         gang.next(Event::Stopped(vm(1)));
-        gang.next(Event::Failed { vm: vm(1), why: "the link broke".into(), in_doubt: true });
-        let next = gang.next(Event::Resolved { vm: vm(1), runs_at_target: true });
+        gang.next(Event::Failed {
+            vm: vm(1),
+            why: "the link broke".into(),
+            in_doubt: true,
+        });
+        let next = gang.next(Event::Resolved {
+            vm: vm(1),
+            runs_at_target: true,
+        });
         assert_eq!(next, [Command::Verify(vm(1))]);
     }
 
@@ -577,7 +690,8 @@ mod tests {
         prop_oneof![
             who.clone().prop_map(Event::Prepared),
             who.clone().prop_map(Event::Sending),
-            who.clone().prop_map(|vm| Event::Held { vm, burst_bytes: 5 }),
+            who.clone()
+                .prop_map(|vm| Event::Held { vm, burst_bytes: 5 }),
             Just(Event::Scheduled),
             who.clone().prop_map(Event::Stopped),
             who.clone().prop_map(Event::AtPreSwitchover),
@@ -585,8 +699,13 @@ mod tests {
             who.clone().prop_map(Event::Resumed),
             who.clone().prop_map(Event::DidNotStop),
             who.clone().prop_map(Event::Verified),
-            (who.clone(), any::<bool>()).prop_map(|(vm, in_doubt)| Event::Failed { vm, why: "x".into(), in_doubt }),
-            (who.clone(), any::<bool>()).prop_map(|(vm, runs_at_target)| Event::Resolved { vm, runs_at_target }),
+            (who.clone(), any::<bool>()).prop_map(|(vm, in_doubt)| Event::Failed {
+                vm,
+                why: "x".into(),
+                in_doubt
+            }),
+            (who.clone(), any::<bool>())
+                .prop_map(|(vm, runs_at_target)| Event::Resolved { vm, runs_at_target }),
             Just(Event::Cancel),
             Just(Event::TimedOut),
             who.clone().prop_map(Event::Finished),

@@ -51,7 +51,11 @@ impl Gap {
     /// Predicts.
     pub fn predict(known: Known) -> Self {
         let turns = (known.vms as f64 / known.cpus.max(1) as f64).max(1.0);
-        let one = if known.translated { FIRST_REPLY_TCG_MS } else { FIRST_REPLY_KVM_MS };
+        let one = if known.translated {
+            FIRST_REPLY_TCG_MS
+        } else {
+            FIRST_REPLY_KVM_MS
+        };
         Self {
             drain_ms: known.drain_ms,
             stop_ms: STOP_MS,
@@ -84,7 +88,10 @@ mod tests {
         };
         let gap = Gap::predict(known);
         assert_eq!(gap.burst_ms, 40.0);
-        let twice = Gap::predict(Known { burst_bytes: 2_000_000, ..known });
+        let twice = Gap::predict(Known {
+            burst_bytes: 2_000_000,
+            ..known
+        });
         assert_eq!(twice.total_ms() - gap.total_ms(), 40.0);
     }
 }

@@ -167,7 +167,13 @@ mod tests {
     use super::*;
 
     fn look(at_ms: f64, passes: u64, pages: u64) -> Look {
-        Look { at_ms, passes, remaining: pages * PAGE, sent: (at_ms * 20e3) as u64, dirty_pages_rate: 500 }
+        Look {
+            at_ms,
+            passes,
+            remaining: pages * PAGE,
+            sent: (at_ms * 20e3) as u64,
+            dirty_pages_rate: 500,
+        }
     }
 
     #[test]
@@ -181,13 +187,19 @@ mod tests {
     fn a_vm_that_shrank_is_held_and_ready_when_its_passes_are_level() {
         let mut hold = Hold::new(4_000_000, 4_000_000);
         hold.look(look(0.0, 1, 30000));
-        assert!(matches!(hold.look(look(1000.0, 2, 800)), Verdict::Hold { .. }));
+        assert!(matches!(
+            hold.look(look(1000.0, 2, 800)),
+            Verdict::Hold { .. }
+        ));
         let mut verdicts = Vec::new();
         for (step, pages) in [600, 250, 240, 250, 245].into_iter().enumerate() {
             verdicts.push(hold.look(look(1100.0 + 100.0 * step as f64, 3 + step as u64, pages)));
         }
         assert!(matches!(verdicts[1], Verdict::Hold { .. }));
-        assert!(matches!(verdicts[4], Verdict::Ready { pages: 250, .. }), "{verdicts:?}");
+        assert!(
+            matches!(verdicts[4], Verdict::Ready { pages: 250, .. }),
+            "{verdicts:?}"
+        );
     }
 
     #[test]

@@ -30,11 +30,24 @@ pub const DRAIN_MS: f64 = 8.0;
 pub fn link_rate(candidates: &[Candidate<'_>], options: &Options) -> f64 {
     let known = candidates
         .iter()
-        .flat_map(|c| [c.source.abilities.uplink_mbit, c.target.abilities.uplink_mbit])
+        .flat_map(|c| {
+            [
+                c.source.abilities.uplink_mbit,
+                c.target.abilities.uplink_mbit,
+            ]
+        })
         .filter(|mbit| *mbit > 0.0)
         .fold(f64::INFINITY, f64::min);
-    let mbit = if options.bandwidth_mbit > 0.0 { options.bandwidth_mbit } else { known };
-    if mbit.is_finite() { mbit * 1e6 / 8.0 } else { 125e6 }
+    let mbit = if options.bandwidth_mbit > 0.0 {
+        options.bandwidth_mbit
+    } else {
+        known
+    };
+    if mbit.is_finite() {
+        mbit * 1e6 / 8.0
+    } else {
+        125e6
+    }
 }
 
 /// Makes the plan of a gang.
@@ -60,15 +73,22 @@ pub fn make(
     let memory: u64 = candidates.iter().map(|c| memory_mib(c.member) << 20).sum();
     // Half of a small guest's memory is empty and costs nothing.
     let bytes = memory / 2;
-    let one_way_ms = candidates.iter().filter_map(|c| c.one_way_ms).fold(0.0, f64::max);
+    let one_way_ms = candidates
+        .iter()
+        .filter_map(|c| c.one_way_ms)
+        .fold(0.0, f64::max);
     let gap = Gap::predict(Known {
         drain_ms: DRAIN_MS,
         one_way_ms,
         burst_bytes: candidates.len() as u64 * WORKING_SET * PAGE_ON_WIRE,
         link,
         vms: candidates.len(),
-        cpus: candidates.first().map_or(1, |c| c.target.abilities.cpus as usize),
-        translated: candidates.first().is_some_and(|c| c.target.abilities.accel == "tcg"),
+        cpus: candidates
+            .first()
+            .map_or(1, |c| c.target.abilities.cpus as usize),
+        translated: candidates
+            .first()
+            .is_some_and(|c| c.target.abilities.accel == "tcg"),
     });
     checks.push(check(
         "network downtime",
@@ -92,7 +112,11 @@ pub fn make(
 }
 
 fn check(name: &str, passed: bool, good: String, bad: String) -> Check {
-    Check { name: name.to_owned(), passed, message: if passed { good } else { bad } }
+    Check {
+        name: name.to_owned(),
+        passed,
+        message: if passed { good } else { bad },
+    }
 }
 
 fn memory_mib(member: &Member) -> u64 {
@@ -103,7 +127,12 @@ fn memory_mib(member: &Member) -> u64 {
 }
 
 fn checks_of(candidate: &Candidate<'_>, encap: Encap, mtu: u16) -> Vec<Check> {
-    let Candidate { member, source, target, one_way_ms } = candidate;
+    let Candidate {
+        member,
+        source,
+        target,
+        one_way_ms,
+    } = candidate;
     let (here, there) = (&source.abilities, &target.abilities);
     let name = &member.name;
     let need = mtu + encap.overhead(target.underlay.is_ipv6());
@@ -163,12 +192,18 @@ fn checks_of(candidate: &Candidate<'_>, encap: Encap, mtu: u16) -> Vec<Check> {
 
 fn memory(candidates: &[Candidate<'_>], to: &SiteName) -> Check {
     let need: u64 = candidates.iter().map(|c| memory_mib(c.member) + 100).sum();
-    let free = candidates.iter().map(|c| c.target.abilities.free_mib).min().unwrap_or(0);
+    let free = candidates
+        .iter()
+        .map(|c| c.target.abilities.free_mib)
+        .min()
+        .unwrap_or(0);
     check(
         "memory",
         candidates.is_empty() || free >= need,
         format!("{need} MiB of {free} MiB free at '{to}'"),
-        format!("{need} MiB are needed at '{to}' and {free} MiB are free; free some or choose another target"),
+        format!(
+            "{need} MiB are needed at '{to}' and {free} MiB are free; free some or choose another target"
+        ),
     )
 }
 
@@ -178,9 +213,19 @@ mod tests {
 
     #[test]
     fn a_cluster_without_vms_is_an_obstacle() {
-        let (north, south) = (SiteName::new("north").unwrap(), SiteName::new("south").unwrap());
+        let (north, south) = (
+            SiteName::new("north").unwrap(),
+            SiteName::new("south").unwrap(),
+        );
         let shop = ClusterName::new("shop").unwrap();
-        let plan = make(&shop, Encap::Vxlan, 1500, (&north, &south), &[], &Options::default());
+        let plan = make(
+            &shop,
+            Encap::Vxlan,
+            1500,
+            (&north, &south),
+            &[],
+            &Options::default(),
+        );
         assert!(plan.obstacle().unwrap().message.contains("nothing to move"));
     }
 }

@@ -22,7 +22,9 @@ const MAX_PAYLOAD: usize = 4096;
 
 /// Bytes that are no return path of QEMU's.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("the destination's return path has a message of type {kind} with {length} bytes, which QEMU does not send; the migration cannot be held and must be ended")]
+#[error(
+    "the destination's return path has a message of type {kind} with {length} bytes, which QEMU does not send; the migration cannot be held and must be ended"
+)]
 pub struct NotAReturnPath {
     /// The message type.
     pub kind: u16,

@@ -5,7 +5,9 @@ use serde::{Deserialize, Serialize};
 use std::net::IpAddr;
 
 /// How the frames of a cluster travel between hosts.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize)]
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize,
+)]
 #[serde(rename_all = "lowercase")]
 pub enum Encap {
     /// VXLAN, RFC 7348: 50 bytes over IPv4, 70 over IPv6.

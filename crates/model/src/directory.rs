@@ -5,7 +5,9 @@ use serde::{Deserialize, Serialize};
 use std::net::IpAddr;
 
 /// A version of one endpoint's place. Only grows; who sees an older one than it holds ignores it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize)]
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize,
+)]
 #[serde(transparent)]
 pub struct Epoch(pub u64);
 

@@ -25,7 +25,24 @@ impl Mac {
     /// (RFC 4291 appendix A).
     pub fn link_local(self) -> Ipv6Addr {
         let [a, b, c, d, e, g] = self.0;
-        Ipv6Addr::from([0xfe, 0x80, 0, 0, 0, 0, 0, 0, a ^ 2, b, c, 0xff, 0xfe, d, e, g])
+        Ipv6Addr::from([
+            0xfe,
+            0x80,
+            0,
+            0,
+            0,
+            0,
+            0,
+            0,
+            a ^ 2,
+            b,
+            c,
+            0xff,
+            0xfe,
+            d,
+            e,
+            g,
+        ])
     }
 }
 
@@ -83,7 +100,13 @@ mod tests {
     fn a_mac_survives_text_and_bad_text_is_refused() {
         let mac: Mac = "52:54:00:77:00:0a".parse().unwrap();
         assert_eq!(mac.to_string(), "52:54:00:77:00:0a");
-        for bad in ["", "52:54:00:77:00", "52:54:00:77:00:0a:01", "5:54:00:77:00:0a", "zz:54:00:77:00:0a"] {
+        for bad in [
+            "",
+            "52:54:00:77:00",
+            "52:54:00:77:00:0a:01",
+            "5:54:00:77:00:0a",
+            "zz:54:00:77:00:0a",
+        ] {
             assert!(bad.parse::<Mac>().is_err(), "{bad}");
         }
     }

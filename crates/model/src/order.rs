@@ -4,8 +4,8 @@
 //! controller's are [`Down`]. Orders carry an id; the agent answers each exactly once with
 //! [`crate::news::Up::Answer`].
 
-use crate::{ClusterName, Entry, Epoch, Locator, Member, MigrationId, Nanos, Net, Slice, VmName};
 use crate::migration::FlipOrder;
+use crate::{ClusterName, Entry, Epoch, Locator, Member, MigrationId, Nanos, Net, Slice, VmName};
 use serde::{Deserialize, Serialize};
 use std::net::SocketAddr;
 

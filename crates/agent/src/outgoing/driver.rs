@@ -63,7 +63,11 @@ pub(super) struct Driver {
 }
 
 impl Driver {
-    pub(super) async fn begin(job: Job, vm: Arc<Vm>, around: Surroundings) -> Result<Self, AgentError> {
+    pub(super) async fn begin(
+        job: Job,
+        vm: Arc<Vm>,
+        around: Surroundings,
+    ) -> Result<Self, AgentError> {
         let (ours, theirs) = std::os::unix::net::UnixStream::pair()?;
         ours.set_nonblocking(true)?;
         let keep = ours.try_clone()?;
@@ -73,15 +77,22 @@ impl Driver {
                 ("return-path", true),
                 ("switchover-ack", job.held),
                 ("auto-converge", job.how.allow_slowdown),
-                ("pause-before-switchover", job.how.order == FlipOrder::PreSwitchover),
+                (
+                    "pause-before-switchover",
+                    job.how.order == FlipOrder::PreSwitchover,
+                ),
             ])
             .await?;
         vm.qmp
-            .set_parameters(json!({"max-bandwidth": job.how.bulk_rate.saturating_mul(8), "downtime-limit": 1}))
+            .set_parameters(
+                json!({"max-bandwidth": job.how.bulk_rate.saturating_mul(8), "downtime-limit": 1}),
+            )
             .await?;
         if !job.held {
             // Holds by starving: a guest without a dirty page stops all the same.
-            vm.qmp.set_parameters(json!({"avail-switchover-bandwidth": 1000})).await?;
+            vm.qmp
+                .set_parameters(json!({"avail-switchover-bandwidth": 1000}))
+                .await?;
         }
         let opening = Opening {
             migration: job.migration.clone(),
@@ -98,7 +109,10 @@ impl Driver {
         )
         .await?;
         pump.pace(Some(job.how.bulk_rate));
-        vm.set_moving(&Moving { migration: job.migration.clone(), relinquished: false })?;
+        vm.set_moving(&Moving {
+            migration: job.migration.clone(),
+            relinquished: false,
+        })?;
         vm.qmp.getfd("transhume-migrate", theirs).await?;
         vm.qmp.getfd(KEEP, keep).await?;
         vm.qmp.migrate("fd:transhume-migrate").await?;
@@ -184,7 +198,9 @@ impl Driver {
 
     async fn on_deadline(&mut self) {
         let nets = self.job.how.order == FlipOrder::BeforeStop;
-        let Some(armed) = self.armed.as_mut() else { return };
+        let Some(armed) = self.armed.as_mut() else {
+            return;
+        };
         if !armed.sprinting {
             armed.sprinting = true;
             let limits = json!({
@@ -208,11 +224,17 @@ impl Driver {
                 }
             } else {
                 self.disarm().await;
-                self.tell(News::DidNotStop { migration: self.job.migration.clone(), vm: self.job.vm.clone() });
+                self.tell(News::DidNotStop {
+                    migration: self.job.migration.clone(),
+                    vm: self.job.vm.clone(),
+                });
             }
         } else {
             self.armed = None;
-            self.tell(News::DidNotStop { migration: self.job.migration.clone(), vm: self.job.vm.clone() });
+            self.tell(News::DidNotStop {
+                migration: self.job.migration.clone(),
+                vm: self.job.vm.clone(),
+            });
         }
     }
 
@@ -221,7 +243,10 @@ impl Driver {
         let (host, key) = (self.around.host.clone(), self.key());
         let to = self.job.locator.address;
         tokio::spawn(async move {
-            if let Err(error) = host.set_arrivals(&key, Some(Arrivals::Redirect { to })).await {
+            if let Err(error) = host
+                .set_arrivals(&key, Some(Arrivals::Redirect { to }))
+                .await
+            {
                 tracing::warn!(%error, vm = %key.1, "the redirect could not be installed");
             }
         });
@@ -231,7 +256,8 @@ impl Driver {
     async fn disarm(&mut self) {
         self.armed = None;
         let rate = self.job.how.hold_rate;
-        let limits = json!({"max-bandwidth": rate, "downtime-limit": 1, "avail-switchover-bandwidth": 0});
+        let limits =
+            json!({"max-bandwidth": rate, "downtime-limit": 1, "avail-switchover-bandwidth": 0});
         if let Err(error) = self.vm.qmp.set_parameters(limits).await {
             tracing::warn!(%error, "the limits of the hold could not be set");
         }
@@ -247,7 +273,10 @@ impl Driver {
         self.stopped = true;
         let at = self.around.clock.at_wall(event.timestamp);
         let mut salvaged = 0;
-        let relinquished = Moving { migration: self.job.migration.clone(), relinquished: true };
+        let relinquished = Moving {
+            migration: self.job.migration.clone(),
+            relinquished: true,
+        };
         if let Err(error) = self.vm.set_moving(&relinquished) {
             // Without the note a restarted agent would let it resume: better not hand it over.
             tracing::error!(%error, vm = %self.job.vm, "not handed over");
@@ -259,7 +288,10 @@ impl Driver {
             self.wire_at_stop = pump.counters.wire.load(Ordering::Relaxed);
             pump.pace(None);
             let _ = pump.frames.send(Frame::Stopped).await;
-            if matches!(self.job.how.order, FlipOrder::BeforeStop | FlipOrder::Redirect) {
+            if matches!(
+                self.job.how.order,
+                FlipOrder::BeforeStop | FlipOrder::Redirect
+            ) {
                 if self.armed.as_ref().is_none_or(|armed| !armed.redirected) {
                     self.redirect();
                 }
@@ -277,7 +309,9 @@ impl Driver {
 
     /// What the guest has not read goes to the target. Once now and once when the redirect holds.
     async fn salvage(&self) -> u64 {
-        let (Some(pump), Some(tap)) = (&self.pump, &self.vm.tap) else { return 0 };
+        let (Some(pump), Some(tap)) = (&self.pump, &self.vm.tap) else {
+            return 0;
+        };
         let mut salvaged = 0;
         for pause in [0, 2, 6] {
             tokio::time::sleep(Duration::from_millis(pause)).await;
@@ -363,10 +397,14 @@ impl Driver {
         if near && !self.stopped {
             return;
         }
-        let Ok(info) = self.vm.qmp.query_migrate().await else { return };
+        let Ok(info) = self.vm.qmp.query_migrate().await else {
+            return;
+        };
         match info.status {
             MigrationStatus::Failed | MigrationStatus::Cancelled if !self.running_there => {
-                let why = info.error_desc.unwrap_or_else(|| "QEMU gives no reason".into());
+                let why = info
+                    .error_desc
+                    .unwrap_or_else(|| "QEMU gives no reason".into());
                 self.pump = None;
                 self.vm.stay().await;
                 return self.fail(why, false);
@@ -406,7 +444,10 @@ impl Driver {
                     });
                 }
             }
-            Verdict::WontConverge { dirty_rate, send_rate } => {
+            Verdict::WontConverge {
+                dirty_rate,
+                send_rate,
+            } => {
                 if !self.job.how.allow_slowdown {
                     self.tell(News::WontConverge {
                         migration: self.job.migration.clone(),
@@ -422,7 +463,11 @@ impl Driver {
     async fn set_hold(&mut self, rate: u64) {
         if self.job.how.hold_rate != rate {
             self.job.how.hold_rate = rate;
-            let _ = self.vm.qmp.set_parameters(json!({"max-bandwidth": rate})).await;
+            let _ = self
+                .vm
+                .qmp
+                .set_parameters(json!({"max-bandwidth": rate}))
+                .await;
         }
     }
 
@@ -454,7 +499,11 @@ impl Driver {
                     rate,
                     passes: ram.dirty_sync_count,
                     dirty_pages_rate: ram.dirty_pages_rate,
-                    ready_in_ms: if ready { 0.0 } else { (left / rate.max(1.0) * 1000.0).min(3.6e6) },
+                    ready_in_ms: if ready {
+                        0.0
+                    } else {
+                        (left / rate.max(1.0) * 1000.0).min(3.6e6)
+                    },
                 },
             });
         }
@@ -463,14 +512,21 @@ impl Driver {
 
     async fn on_command(&mut self, command: Command) {
         match command {
-            Command::Arm { stop_at, sprint_ms, reply } => self.arm(stop_at, sprint_ms, reply),
+            Command::Arm {
+                stop_at,
+                sprint_ms,
+                reply,
+            } => self.arm(stop_at, sprint_ms, reply),
             Command::Release(reply) => {
                 let result = match self.armed.as_mut() {
                     Some(armed) if self.around.clock.now() < armed.stop_at => {
                         armed.released = true;
                         Ok(Answer::Done)
                     }
-                    _ => Err(format!("'{}' is not armed, or its moment has passed", self.job.vm)),
+                    _ => Err(format!(
+                        "'{}' is not armed, or its moment has passed",
+                        self.job.vm
+                    )),
                 };
                 let _ = reply.send(result);
             }
@@ -480,7 +536,12 @@ impl Driver {
             }
             Command::Gate(reply) => {
                 let result = self.around.host.open_gate(&self.key()).await;
-                let _ = reply.send(result.map(|gate| self.gate = Some(gate)).map(|()| Answer::Done).map_err(|e| e.to_string()));
+                let _ = reply.send(
+                    result
+                        .map(|gate| self.gate = Some(gate))
+                        .map(|()| Answer::Done)
+                        .map_err(|e| e.to_string()),
+                );
             }
             Command::Abort(reply) => {
                 let _ = reply.send(self.abort().await);
@@ -506,7 +567,10 @@ impl Driver {
                 redirected: false,
                 let_go: false,
             });
-            Ok(Answer::Armed { stop_at, burst_bytes: 0 })
+            Ok(Answer::Armed {
+                stop_at,
+                burst_bytes: 0,
+            })
         };
         let _ = reply.send(result);
     }
@@ -515,11 +579,18 @@ impl Driver {
     /// it; the migration is cancelled last.
     async fn abort(&mut self) -> Result<Answer, String> {
         let patience = Instant::now() + Duration::from_secs(2);
-        while self.gate.is_some() && !self.returned_all && self.pump.is_some() && Instant::now() < patience {
-            match tokio::time::timeout(Duration::from_millis(100), next_peer(&mut self.pump)).await {
+        while self.gate.is_some()
+            && !self.returned_all
+            && self.pump.is_some()
+            && Instant::now() < patience
+        {
+            match tokio::time::timeout(Duration::from_millis(100), next_peer(&mut self.pump)).await
+            {
                 Ok(Peer::Packets(packets)) => self.returned.extend(packets),
                 Ok(Peer::PacketsEnd) => self.returned_all = true,
-                Ok(Peer::Running) => return Err(format!("'{}' already runs at the target", self.job.vm)),
+                Ok(Peer::Running) => {
+                    return Err(format!("'{}' already runs at the target", self.job.vm));
+                }
                 Ok(Peer::Discarded(_) | Peer::Lost(_)) => break,
                 Err(_) => {}
             }
@@ -534,13 +605,22 @@ impl Driver {
             queue.extend(waited);
         }
         let io = host.tap_io();
-        io.inject(&ifname, &queue).await.map_err(|error| error.to_string())?;
+        io.inject(&ifname, &queue)
+            .await
+            .map_err(|error| error.to_string())?;
         if self.gate.take().is_some() {
-            let late = host.close_gate(&key).await.map_err(|error| error.to_string())?;
+            let late = host
+                .close_gate(&key)
+                .await
+                .map_err(|error| error.to_string())?;
             replayed += late.len() as u64;
-            io.inject(&ifname, &late).await.map_err(|error| error.to_string())?;
+            io.inject(&ifname, &late)
+                .await
+                .map_err(|error| error.to_string())?;
         }
-        host.set_arrivals(&key, None).await.map_err(|error| error.to_string())?;
+        host.set_arrivals(&key, None)
+            .await
+            .map_err(|error| error.to_string())?;
         if self.stopped {
             self.pump = None;
         }

@@ -70,7 +70,9 @@ impl Pump {
         hold: bool,
     ) -> Result<Self, AgentError> {
         let unreachable = |why: String| {
-            AgentError::plain(format!("the relay of '{target}' at {relay} cannot be reached: {why}"))
+            AgentError::plain(format!(
+                "the relay of '{target}' at {relay} cannot be reached: {why}"
+            ))
         };
         let dial = tokio::time::timeout(Duration::from_secs(10), TcpStream::connect(relay));
         let tcp = dial
@@ -92,16 +94,37 @@ impl Pump {
         if !hold {
             return_path.release();
         }
-        let (return_path, to_qemu) =
-            (Arc::new(Mutex::new(return_path)), Arc::new(tokio::sync::Mutex::new(to_qemu)));
+        let (return_path, to_qemu) = (
+            Arc::new(Mutex::new(return_path)),
+            Arc::new(tokio::sync::Mutex::new(to_qemu)),
+        );
         let counters = Arc::new(Counters::default());
         let (frames, frames_in) = mpsc::channel(64);
         let (peer_out, peer) = mpsc::channel(1024);
         let tasks = vec![
-            tokio::spawn(outwards(from_qemu, wire_out, frames_in, counters.clone(), peer_out.clone())),
-            tokio::spawn(inwards(wire_in, return_path.clone(), to_qemu.clone(), peer_out)),
+            tokio::spawn(outwards(
+                from_qemu,
+                wire_out,
+                frames_in,
+                counters.clone(),
+                peer_out.clone(),
+            )),
+            tokio::spawn(inwards(
+                wire_in,
+                return_path.clone(),
+                to_qemu.clone(),
+                peer_out,
+            )),
         ];
-        Ok(Self { frames, peer, counters, return_path, to_qemu, tcp: tcp_fd, tasks })
+        Ok(Self {
+            frames,
+            peer,
+            counters,
+            return_path,
+            to_qemu,
+            tcp: tcp_fd,
+            tasks,
+        })
     }
 
     /// Limits the connection's rate, bytes a second, or lifts the limit.
@@ -185,7 +208,9 @@ async fn inwards(
                 let passed = return_path.lock().ok().map(|mut path| path.feed(&bytes));
                 match passed {
                     Some(Ok(bytes)) => {
-                        if !bytes.is_empty() && to_qemu.lock().await.write_all(&bytes).await.is_err() {
+                        if !bytes.is_empty()
+                            && to_qemu.lock().await.write_all(&bytes).await.is_err()
+                        {
                             Peer::Lost("QEMU closed its side".into())
                         } else {
                             continue;
@@ -199,7 +224,12 @@ async fn inwards(
             Ok(Frame::Discarded(why)) => Peer::Discarded(why),
             Ok(Frame::Packets(packets)) => Peer::Packets(packets),
             Ok(Frame::PacketsEnd) => Peer::PacketsEnd,
-            Ok(other) => Peer::Lost(format!("unexpected frame {other:?}").chars().take(80).collect()),
+            Ok(other) => Peer::Lost(
+                format!("unexpected frame {other:?}")
+                    .chars()
+                    .take(80)
+                    .collect(),
+            ),
             Err(error) => Peer::Lost(error.to_string()),
         };
         let end = matches!(news, Peer::Lost(_));

@@ -91,7 +91,12 @@ mod tests {
     fn what_goes_in_comes_out_piece_by_piece() {
         let (mut compressor, mut expander) = (Compressor::new().unwrap(), Expander::new().unwrap());
         for piece in [&b"abc"[..], &[0; 70_000], &page(7)] {
-            assert_eq!(expander.expand(&compressor.compress(piece).unwrap()).unwrap(), piece);
+            assert_eq!(
+                expander
+                    .expand(&compressor.compress(piece).unwrap())
+                    .unwrap(),
+                piece
+            );
         }
     }
 

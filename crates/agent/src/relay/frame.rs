@@ -48,7 +48,9 @@ pub enum FrameError {
     #[error("the relay's connection ended: {0}")]
     Io(#[from] std::io::Error),
     /// Unknown type.
-    #[error("the peer's relay sent a frame of unknown type {0}; both agents must have the same version")]
+    #[error(
+        "the peer's relay sent a frame of unknown type {0}; both agents must have the same version"
+    )]
     Unknown(u8),
     /// Too long or not to be understood.
     #[error("the peer's relay sent a broken frame of type {0}")]
@@ -93,7 +95,9 @@ impl Frame {
     /// Unknown or broken frames.
     pub fn decode(kind: u8, payload: Vec<u8>) -> Result<Self, FrameError> {
         Ok(match kind {
-            1 => Self::Open(serde_json::from_slice(&payload).map_err(|_| FrameError::Broken(kind))?),
+            1 => {
+                Self::Open(serde_json::from_slice(&payload).map_err(|_| FrameError::Broken(kind))?)
+            }
             2 => Self::Data(payload),
             3 => Self::Stopped,
             4 => Self::Packets(packets(&payload).ok_or(FrameError::Broken(kind))?),

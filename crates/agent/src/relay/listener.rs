@@ -27,7 +27,11 @@ pub struct Expectations(Arc<Mutex<HashMap<Opening, Expected>>>);
 
 impl Expectations {
     /// Expects one connection from `source`.
-    pub fn expect(&self, opening: &Opening, source: HostName) -> oneshot::Receiver<TlsStream<TcpStream>> {
+    pub fn expect(
+        &self,
+        opening: &Opening,
+        source: HostName,
+    ) -> oneshot::Receiver<TlsStream<TcpStream>> {
         let (hand_over, arrives) = oneshot::channel();
         if let Ok(mut all) = self.0.lock() {
             all.insert(opening.clone(), Expected { source, hand_over });
@@ -64,7 +68,8 @@ pub async fn listen(
                 Ok((stream, from)) => {
                     let (acceptor, expectations) = (acceptor.clone(), expectations.clone());
                     tokio::spawn(async move {
-                        let done = tokio::time::timeout(PATIENCE, admit(acceptor, stream, expectations));
+                        let done =
+                            tokio::time::timeout(PATIENCE, admit(acceptor, stream, expectations));
                         if !matches!(done.await, Ok(Ok(()))) {
                             tracing::warn!(%from, "a relay connection was not admitted");
                         }
@@ -87,14 +92,21 @@ async fn admit(
 ) -> Result<(), crate::AgentError> {
     socket::prepare(&stream)?;
     let mut stream = acceptor.accept(stream).await?;
-    let first = Frame::read(&mut stream).await.map_err(|e| crate::AgentError::plain(e.to_string()))?;
+    let first = Frame::read(&mut stream)
+        .await
+        .map_err(|e| crate::AgentError::plain(e.to_string()))?;
     let Frame::Open(opening) = first else {
-        return Err(crate::AgentError::plain("the first frame of a relay connection opens it"));
+        return Err(crate::AgentError::plain(
+            "the first frame of a relay connection opens it",
+        ));
     };
-    let expected = expectations
-        .take(&opening)
-        .ok_or_else(|| crate::AgentError::plain(format!("'{}' is not expected here", opening.vm)))?;
-    tls::require_name(stream.get_ref().1.peer_certificates(), expected.source.as_str())?;
+    let expected = expectations.take(&opening).ok_or_else(|| {
+        crate::AgentError::plain(format!("'{}' is not expected here", opening.vm))
+    })?;
+    tls::require_name(
+        stream.get_ref().1.peer_certificates(),
+        expected.source.as_str(),
+    )?;
     let _ = expected.hand_over.send(stream);
     Ok(())
 }

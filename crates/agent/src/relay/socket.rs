@@ -13,7 +13,12 @@ const NOTSENT_LOWAT: libc::c_uint = 64 << 10;
 /// When the kernel refuses an option.
 pub fn prepare(stream: &TcpStream) -> std::io::Result<()> {
     stream.set_nodelay(true)?;
-    set_u32(stream, libc::IPPROTO_TCP, libc::TCP_NOTSENT_LOWAT, NOTSENT_LOWAT)?;
+    set_u32(
+        stream,
+        libc::IPPROTO_TCP,
+        libc::TCP_NOTSENT_LOWAT,
+        NOTSENT_LOWAT,
+    )?;
     setsockopt(stream, sockopt::KeepAlive, &true)?;
     Ok(())
 }
@@ -25,7 +30,9 @@ pub fn prepare(stream: &TcpStream) -> std::io::Result<()> {
 /// When the kernel refuses.
 pub fn pace(stream: &impl AsFd, rate: Option<u64>) -> std::io::Result<()> {
     let rate = rate.map_or(libc::c_uint::MAX, |r| {
-        libc::c_uint::try_from(r).unwrap_or(libc::c_uint::MAX).max(10_000)
+        libc::c_uint::try_from(r)
+            .unwrap_or(libc::c_uint::MAX)
+            .max(10_000)
     });
     set_u32(stream, libc::SOL_SOCKET, libc::SO_MAX_PACING_RATE, rate)
 }
@@ -48,5 +55,9 @@ fn set_u32(
             size_of_val(&value) as libc::socklen_t,
         )
     };
-    if result == 0 { Ok(()) } else { Err(std::io::Error::last_os_error()) }
+    if result == 0 {
+        Ok(())
+    } else {
+        Err(std::io::Error::last_os_error())
+    }
 }

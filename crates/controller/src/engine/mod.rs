@@ -56,9 +56,13 @@ pub(crate) struct Mover {
 impl Engine {
     /// The engine over all of it. Migrations of earlier lives are listed; one that had not ended is
     /// brought to an end.
-    pub fn new(hosts: Hosts, registry: Registry, events: Events, store: Arc<dyn Store>) -> Arc<Self> {
-        let engine =
-            Arc::new(Self {
+    pub fn new(
+        hosts: Hosts,
+        registry: Registry,
+        events: Events,
+        store: Arc<dyn Store>,
+    ) -> Arc<Self> {
+        let engine = Arc::new(Self {
             hosts,
             registry,
             events,
@@ -102,12 +106,18 @@ impl Engine {
                 return left;
             }
         };
-        let Ok(mut all) = self.all.lock() else { return left };
+        let Ok(mut all) = self.all.lock() else {
+            return left;
+        };
         for row in kept {
             let migration = row.value;
             let seen = Arc::new(Mutex::new(migration.clone()));
             if !migration.state.is_final() {
-                left.push((migration.cluster.clone(), migration.id.clone(), seen.clone()));
+                left.push((
+                    migration.cluster.clone(),
+                    migration.id.clone(),
+                    seen.clone(),
+                ));
             }
             all.insert(migration.id, Known { seen, input: None });
         }
@@ -128,7 +138,11 @@ impl Engine {
             | News::Failed { migration, .. } => migration,
             News::VmGone { .. } => return,
         };
-        let input = self.all.lock().ok().and_then(|all| all.get(id).and_then(|known| known.input.clone()));
+        let input = self
+            .all
+            .lock()
+            .ok()
+            .and_then(|all| all.get(id).and_then(|known| known.input.clone()));
         if let Some(input) = input {
             let _ = input.send(Input::News(host, news));
         }
@@ -138,7 +152,12 @@ impl Engine {
     ///
     /// # Errors
     /// When the question makes no sense.
-    pub async fn plan(&self, cluster: &ClusterName, to: &SiteName, options: &Options) -> Result<Plan, Problem> {
+    pub async fn plan(
+        &self,
+        cluster: &ClusterName,
+        to: &SiteName,
+        options: &Options,
+    ) -> Result<Plan, Problem> {
         let (cluster, from, movers) = self.movers(cluster, to).await?;
         Ok(self.plan_of(&cluster, &from, to, &movers, options).await)
     }
@@ -151,9 +170,11 @@ impl Engine {
         movers: &[Mover],
         options: &Options,
     ) -> Plan {
-        let delays = futures::future::join_all(movers.iter().map(|mover| {
-            steps::one_way(&self.hosts, &mover.source.host, &mover.target)
-        }))
+        let delays = futures::future::join_all(
+            movers
+                .iter()
+                .map(|mover| steps::one_way(&self.hosts, &mover.source.host, &mover.target)),
+        )
         .await;
         let candidates: Vec<_> = movers
             .iter()
@@ -165,8 +186,19 @@ impl Engine {
                 one_way_ms,
             })
             .collect();
-        let mtu = self.registry.net(&cluster.name).await.map_or(1500, |net| net.mtu);
-        plan::make(&cluster.name, cluster.encap, mtu, (from, to), &candidates, options)
+        let mtu = self
+            .registry
+            .net(&cluster.name)
+            .await
+            .map_or(1500, |net| net.mtu);
+        plan::make(
+            &cluster.name,
+            cluster.encap,
+            mtu,
+            (from, to),
+            &candidates,
+            options,
+        )
     }
 
     /// The VMs of a cluster that are not at the target yet, and where each would go.
@@ -200,10 +232,15 @@ impl Engine {
                 continue;
             }
             let key = (name.clone(), member.name.clone());
-            let Some(entry) = self.registry.entry(&key).await else { continue };
+            let Some(entry) = self.registry.entry(&key).await else {
+                continue;
+            };
             let source = self.hosts.info(&entry.locator.host).ok_or_else(|| {
                 Problem::unavailable(
-                    format!("The host '{}' of '{}' is not connected.", entry.locator.host, member.name),
+                    format!(
+                        "The host '{}' of '{}' is not connected.",
+                        entry.locator.host, member.name
+                    ),
                     "Start its agent; the VM itself runs on.",
                 )
             })?;
@@ -211,12 +248,20 @@ impl Engine {
                 continue;
             }
             targets.sort_by_key(|hello| std::cmp::Reverse(hello.abilities.free_mib));
-            let Some(target) = targets.first_mut() else { continue };
+            let Some(target) = targets.first_mut() else {
+                continue;
+            };
             from.get_or_insert(source.site.clone());
-            movers.push(Mover { member: member.clone(), source, target: target.clone() });
+            movers.push(Mover {
+                member: member.clone(),
+                source,
+                target: target.clone(),
+            });
             if let MemberKind::Vm { spec } = &member.kind {
-                target.abilities.free_mib =
-                    target.abilities.free_mib.saturating_sub(u64::from(spec.memory_mib));
+                target.abilities.free_mib = target
+                    .abilities
+                    .free_mib
+                    .saturating_sub(u64::from(spec.memory_mib));
             }
         }
         match from {
@@ -244,12 +289,17 @@ impl Engine {
         let plan = self.plan_of(&cluster, &from, to, &movers, options).await;
         if let Some(obstacle) = plan.obstacle() {
             return Err(Problem::refused(
-                format!("The plan fails at '{}': {}.", obstacle.name, obstacle.message),
+                format!(
+                    "The plan fails at '{}': {}.",
+                    obstacle.name, obstacle.message
+                ),
                 "See the whole plan with `transhume plan`.",
             ));
         }
         let mut options = options.clone();
-        if movers.iter().any(|m| !m.source.abilities.prediction || !m.target.abilities.prediction)
+        if movers
+            .iter()
+            .any(|m| !m.source.abilities.prediction || !m.target.abilities.prediction)
             && options.order == model::migration::FlipOrder::BeforeStop
         {
             options.order = model::migration::FlipOrder::Redirect;
@@ -277,9 +327,21 @@ impl Engine {
                 total_ms: 0.0,
             };
             let seen = Arc::new(Mutex::new(migration.clone()));
-            all.insert(id, Known { seen: seen.clone(), input: Some(input.clone()) });
+            all.insert(
+                id,
+                Known {
+                    seen: seen.clone(),
+                    input: Some(input.clone()),
+                },
+            );
             let run = run::Run::new(
-                steps::Steps::new(self.hosts.clone(), self.registry.clone(), &migration, &movers, input),
+                steps::Steps::new(
+                    self.hosts.clone(),
+                    self.registry.clone(),
+                    &migration,
+                    &movers,
+                    input,
+                ),
                 self.events.clone(),
                 self.store.clone(),
                 seen,
@@ -292,13 +354,19 @@ impl Engine {
 
     fn next_id(&self) -> Result<MigrationId, Problem> {
         let number = |id: &MigrationId| id.as_str().strip_prefix("m-")?.parse::<u64>().ok();
-        let last = self.all.lock().ok().and_then(|all| all.keys().filter_map(number).max());
+        let last = self
+            .all
+            .lock()
+            .ok()
+            .and_then(|all| all.keys().filter_map(number).max());
         MigrationId::new(format!("m-{:04}", last.unwrap_or(0) + 1))
             .map_err(|error| Problem::internal(error.to_string()))
     }
 
     fn refuse_second(&self, cluster: &ClusterName) -> Result<(), Problem> {
-        let Ok(all) = self.all.lock() else { return Ok(()) };
+        let Ok(all) = self.all.lock() else {
+            return Ok(());
+        };
         for known in all.values() {
             if let Ok(seen) = known.seen.lock()
                 && seen.cluster == *cluster
@@ -320,7 +388,9 @@ impl Engine {
     pub async fn list(self: &Arc<Self>) -> Result<Vec<Migration>, Problem> {
         self.remember().await;
         let all = self.all.lock().map(|all| {
-            all.values().filter_map(|known| known.seen.lock().ok().map(|seen| seen.clone())).collect()
+            all.values()
+                .filter_map(|known| known.seen.lock().ok().map(|seen| seen.clone()))
+                .collect()
         });
         Ok(all.unwrap_or_default())
     }
@@ -332,7 +402,8 @@ impl Engine {
     pub async fn get(self: &Arc<Self>, id: &MigrationId) -> Result<Migration, Problem> {
         self.remember().await;
         let found = self.all.lock().ok().and_then(|all| {
-            all.get(id).and_then(|known| known.seen.lock().ok().map(|seen| seen.clone()))
+            all.get(id)
+                .and_then(|known| known.seen.lock().ok().map(|seen| seen.clone()))
         });
         found.ok_or_else(|| {
             Problem::not_found(
@@ -348,14 +419,21 @@ impl Engine {
     /// When it is past the point of return, or over.
     pub async fn cancel(self: &Arc<Self>, id: &MigrationId) -> Result<Migration, Problem> {
         let seen = self.get(id).await?;
-        let input = self.all.lock().ok().and_then(|all| all.get(id).and_then(|known| known.input.clone()));
+        let input = self
+            .all
+            .lock()
+            .ok()
+            .and_then(|all| all.get(id).and_then(|known| known.input.clone()));
         let (reply, answer) = tokio::sync::oneshot::channel();
         let taken = input.is_some_and(|input| input.send(Input::Cancel(reply)).is_ok());
         if taken && answer.await.unwrap_or(false) {
             return self.get(id).await;
         }
         Err(Problem::conflict(
-            format!("Migration {id} is {} and cannot be cancelled.", state_word(seen.state)),
+            format!(
+                "Migration {id} is {} and cannot be cancelled.",
+                state_word(seen.state)
+            ),
             "When it has ended, move the cluster back with `transhume migrate`.",
         ))
     }
@@ -390,5 +468,8 @@ pub(crate) fn state_word(state: State) -> &'static str {
 
 /// Orders that are answered by `Done` or nothing of interest.
 pub(crate) async fn order(hosts: &Hosts, host: &HostName, order: Order) -> Result<Answer, String> {
-    hosts.order(host, order).await.map_err(|error| error.to_string())
+    hosts
+        .order(host, order)
+        .await
+        .map_err(|error| error.to_string())
 }

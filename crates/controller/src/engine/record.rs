@@ -65,7 +65,8 @@ impl Record {
 
     /// Takes a host's news into the figures.
     pub(crate) fn news(&mut self, seen: &mut Migration, hosts: &Hosts, news: &News) {
-        let Some(it) = vm_of(news).and_then(|name| seen.vms.iter_mut().find(|it| it.vm == *name)) else {
+        let Some(it) = vm_of(news).and_then(|name| seen.vms.iter_mut().find(|it| it.vm == *name))
+        else {
             return;
         };
         let figures = &mut it.figures;
@@ -74,15 +75,23 @@ impl Record {
             News::Progress { progress, .. } => it.progress = *progress,
             News::Flipped { due, acked, .. } => {
                 let took = acked.ms_since(*due);
-                figures.rule_switch_ms = Some(figures.rule_switch_ms.map_or(took, |most| most.max(took)));
+                figures.rule_switch_ms =
+                    Some(figures.rule_switch_ms.map_or(took, |most| most.max(took)));
             }
-            News::Stopped { at, predicted, salvaged, .. } => {
+            News::Stopped {
+                at,
+                predicted,
+                salvaged,
+                ..
+            } => {
                 figures.stop_error_ms = predicted.map(|predicted| at.ms_since(predicted));
                 figures.salvaged = *salvaged;
                 figures.stopped_unix_ns = Some(hosts.unix_ns(*at));
                 self.stopped.insert(it.vm.clone(), *at);
             }
-            News::Resumed { at, queue_drops, .. } => {
+            News::Resumed {
+                at, queue_drops, ..
+            } => {
                 figures.queue_drops = *queue_drops;
                 figures.resumed_unix_ns = Some(hosts.unix_ns(*at));
                 if let Some(stopped) = self.stopped.get(&it.vm) {
@@ -96,7 +105,12 @@ impl Record {
                     });
                 }
             }
-            News::Sent { sent_bytes, wire_bytes, last_burst_bytes, .. } => {
+            News::Sent {
+                sent_bytes,
+                wire_bytes,
+                last_burst_bytes,
+                ..
+            } => {
                 figures.sent_bytes = *sent_bytes;
                 figures.wire_bytes = *wire_bytes;
                 figures.last_burst_bytes = *last_burst_bytes;

@@ -17,19 +17,29 @@ const PAUSE: Duration = Duration::from_millis(500);
 impl Engine {
     /// Brings one migration to an end, VM by VM.
     pub(super) async fn recover(self: Arc<Self>, seen: Arc<Mutex<Migration>>) {
-        let Some(migration) = seen.lock().ok().map(|seen| seen.clone()) else { return };
+        let Some(migration) = seen.lock().ok().map(|seen| seen.clone()) else {
+            return;
+        };
         let was = state_word(migration.state);
         tracing::warn!(migration = %migration.id, "was {was} when the controller ended; looking for its VMs");
         let mut movers = Vec::new();
         for vm in &migration.vms {
             match self.mover_of(&migration, vm).await {
                 Some(mover) => movers.push(mover),
-                None => tracing::error!(migration = %migration.id, vm = %vm.vm, "is no member any more"),
+                None => {
+                    tracing::error!(migration = %migration.id, vm = %vm.vm, "is no member any more")
+                }
             }
         }
         // Nobody reads what the steps report: each is awaited here.
         let (input, _inbox) = mpsc::unbounded_channel();
-        let steps = Steps::new(self.hosts.clone(), self.registry.clone(), &migration, &movers, input);
+        let steps = Steps::new(
+            self.hosts.clone(),
+            self.registry.clone(),
+            &migration,
+            &movers,
+            input,
+        );
         steps.measure().await;
         let mut arrived = 0;
         for vm in steps.names() {
@@ -38,13 +48,20 @@ impl Engine {
             }
         }
         let (state, message) = match arrived {
-            0 => (State::Aborted, "the controller was restarted; every VM runs at the source as before".to_owned()),
-            n if n == migration.vms.len() => {
-                (State::Arrived, "the controller was restarted; every VM runs at the target".to_owned())
-            }
+            0 => (
+                State::Aborted,
+                "the controller was restarted; every VM runs at the source as before".to_owned(),
+            ),
+            n if n == migration.vms.len() => (
+                State::Arrived,
+                "the controller was restarted; every VM runs at the target".to_owned(),
+            ),
             n => (
                 State::Failed,
-                format!("the controller was restarted; {n} of {} VMs run at the target, the rest at the source: move the rest again", migration.vms.len()),
+                format!(
+                    "the controller was restarted; {n} of {} VMs run at the target, the rest at the source: move the rest again",
+                    migration.vms.len()
+                ),
             ),
         };
         self.registry.release(&migration.cluster);
@@ -54,7 +71,10 @@ impl Engine {
             seen.clone()
         });
         if let Some(ended) = ended
-            && let Err(error) = self.store.put_json(&format!("{}{}", super::PREFIX, ended.id), &ended).await
+            && let Err(error) = self
+                .store
+                .put_json(&format!("{}{}", super::PREFIX, ended.id), &ended)
+                .await
         {
             tracing::error!(%error, "the end of a migration could not be saved");
         }
@@ -67,10 +87,19 @@ impl Engine {
 
     async fn mover_of(&self, migration: &Migration, vm: &VmMove) -> Option<Mover> {
         let cluster = self.registry.cluster(&migration.cluster).await?;
-        let member = cluster.members.into_iter().find(|member| member.name == vm.vm)?;
+        let member = cluster
+            .members
+            .into_iter()
+            .find(|member| member.name == vm.vm)?;
         loop {
-            if let (Some(source), Some(target)) = (self.hosts.info(&vm.from), self.hosts.info(&vm.to)) {
-                return Some(Mover { member, source, target });
+            if let (Some(source), Some(target)) =
+                (self.hosts.info(&vm.from), self.hosts.info(&vm.to))
+            {
+                return Some(Mover {
+                    member,
+                    source,
+                    target,
+                });
             }
             tokio::time::sleep(PAUSE).await;
         }

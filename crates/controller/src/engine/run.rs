@@ -44,7 +44,13 @@ impl Run {
         seen: Arc<Mutex<Migration>>,
     ) -> Self {
         let record = Record::new(steps.hosts.now());
-        Self { steps: Arc::new(steps), events, store, seen, record }
+        Self {
+            steps: Arc::new(steps),
+            events,
+            store,
+            seen,
+            record,
+        }
     }
 
     pub(crate) async fn run(mut self, mut inbox: mpsc::UnboundedReceiver<Input>) {
@@ -181,8 +187,15 @@ impl Run {
 
 fn event_of(host: &HostName, news: News) -> Option<Event> {
     Some(match news {
-        News::Held { vm, burst_bytes, .. } => Event::Held { vm, burst_bytes },
-        News::WontConverge { vm, dirty_rate, send_rate, .. } => Event::WontConverge {
+        News::Held {
+            vm, burst_bytes, ..
+        } => Event::Held { vm, burst_bytes },
+        News::WontConverge {
+            vm,
+            dirty_rate,
+            send_rate,
+            ..
+        } => Event::WontConverge {
             why: format!(
                 "'{vm}' dirties {:.0} MB/s and only {:.0} MB/s can be sent, so it never becomes ready; give it more bandwidth or allow the guest to be slowed (--allow-slowdown)",
                 dirty_rate / 1e6,
@@ -194,9 +207,18 @@ fn event_of(host: &HostName, news: News) -> Option<Event> {
         News::Stopped { vm, .. } => Event::Stopped(vm),
         News::Resumed { vm, .. } => Event::Resumed(vm),
         News::DidNotStop { vm, .. } => Event::DidNotStop(vm),
-        News::Failed { vm, reason, in_doubt, .. } => {
-            Event::Failed { vm, why: format!("on '{host}': {reason}"), in_doubt }
+        News::Failed {
+            vm,
+            reason,
+            in_doubt,
+            ..
+        } => Event::Failed {
+            vm,
+            why: format!("on '{host}': {reason}"),
+            in_doubt,
+        },
+        News::Flipped { .. } | News::Progress { .. } | News::Sent { .. } | News::VmGone { .. } => {
+            return None;
         }
-        News::Flipped { .. } | News::Progress { .. } | News::Sent { .. } | News::VmGone { .. } => return None,
     })
 }

@@ -53,7 +53,9 @@ pub(crate) async fn one_way(hosts: &Hosts, from: &HostName, to: &Hello) -> Optio
     if *from == to.host {
         return Some(0.0);
     }
-    let question = Order::MeasureDelays { hosts: vec![(to.host.clone(), to.delay_responder)] };
+    let question = Order::MeasureDelays {
+        hosts: vec![(to.host.clone(), to.delay_responder)],
+    };
     match hosts.order(from, question).await {
         Ok(Answer::Delays { one_way_ms }) => one_way_ms.first().map(|(_, ms)| *ms),
         _ => None,
@@ -74,7 +76,10 @@ impl Steps {
             id: migration.id.clone(),
             options: migration.options.clone(),
             cluster: migration.cluster.clone(),
-            movers: movers.iter().map(|m| (m.member.name.clone(), m.clone())).collect(),
+            movers: movers
+                .iter()
+                .map(|m| (m.member.name.clone(), m.clone()))
+                .collect(),
             input,
             burst: AtomicU64::new(0),
             delays: Mutex::default(),
@@ -100,12 +105,21 @@ impl Steps {
     }
 
     fn fail(&self, vm: &VmName, why: String) {
-        self.say(Event::Failed { vm: vm.clone(), why, in_doubt: false });
+        self.say(Event::Failed {
+            vm: vm.clone(),
+            why,
+            in_doubt: false,
+        });
     }
 
     /// Every host whose switch forwards to the gang: those with members, and the targets.
     async fn peers(&self) -> Vec<HostName> {
-        let mut peers: Vec<_> = self.registry.holders(&self.cluster).await.into_iter().collect();
+        let mut peers: Vec<_> = self
+            .registry
+            .holders(&self.cluster)
+            .await
+            .into_iter()
+            .collect();
         peers.extend(self.movers.values().map(|mover| mover.target.host.clone()));
         peers.sort();
         peers.dedup();
@@ -114,8 +128,11 @@ impl Steps {
 
     /// Measures the data delay of every peer to every source.
     pub(crate) async fn measure(&self) {
-        let sources: BTreeMap<_, _> =
-            self.movers.values().map(|m| (m.source.host.clone(), m.source.clone())).collect();
+        let sources: BTreeMap<_, _> = self
+            .movers
+            .values()
+            .map(|m| (m.source.host.clone(), m.source.clone()))
+            .collect();
         let mut pairs = Vec::new();
         for peer in self.peers().await {
             for source in sources.values() {
@@ -123,7 +140,9 @@ impl Steps {
             }
         }
         let measured = futures::future::join_all(pairs.iter().map(|(peer, source)| async {
-            one_way(&self.hosts, peer, source).await.map(|ms| ((peer.clone(), source.host.clone()), ms))
+            one_way(&self.hosts, peer, source)
+                .await
+                .map(|ms| ((peer.clone(), source.host.clone()), ms))
         }));
         let measured: BTreeMap<_, _> = measured.await.into_iter().flatten().collect();
         tracing::info!(migration = %self.id, ?measured, "one-way delays");
@@ -134,7 +153,10 @@ impl Steps {
 
     fn delay(&self, from: &HostName, to: &HostName) -> f64 {
         let delays = self.delays.lock();
-        delays.ok().and_then(|all| all.get(&(from.clone(), to.clone())).copied()).unwrap_or(0.0)
+        delays
+            .ok()
+            .and_then(|all| all.get(&(from.clone(), to.clone())).copied())
+            .unwrap_or(0.0)
     }
 
     /// The link that the gang shares, bytes a second.
@@ -142,7 +164,12 @@ impl Steps {
         let candidates: Vec<_> = self
             .movers
             .values()
-            .map(|m| Candidate { member: &m.member, source: &m.source, target: &m.target, one_way_ms: None })
+            .map(|m| Candidate {
+                member: &m.member,
+                source: &m.source,
+                target: &m.target,
+                one_way_ms: None,
+            })
             .collect();
         link_rate(&candidates, &self.options)
     }
@@ -155,7 +182,10 @@ impl Steps {
             Command::Release(vm) => {
                 // A refusal needs no answer: the source tells that the VM did not stop.
                 if let Some(mover) = self.movers.get(&vm) {
-                    let release = Order::Release { migration: self.id.clone(), vm };
+                    let release = Order::Release {
+                        migration: self.id.clone(),
+                        vm,
+                    };
                     if let Err(why) = order(&self.hosts, &mover.source.host, release).await {
                         tracing::warn!(migration = %self.id, %why, "a release was not taken");
                     }
@@ -163,33 +193,50 @@ impl Steps {
             }
             Command::Flip(vm) => self.flip(vm).await,
             Command::Continue(vm) => {
-                let go_on = Order::Continue { migration: self.id.clone(), vm: vm.clone() };
+                let go_on = Order::Continue {
+                    migration: self.id.clone(),
+                    vm: vm.clone(),
+                };
                 self.at_source(&vm, go_on).await;
             }
             Command::Verify(vm) => self.verify(vm).await,
             Command::Ask(vm) => self.ask(vm).await,
-            Command::TakeBack { vm, flipped, sending } => self.take_back(vm, flipped, sending).await,
+            Command::TakeBack {
+                vm,
+                flipped,
+                sending,
+            } => self.take_back(vm, flipped, sending).await,
             Command::Finish(vm) => self.finish(vm).await,
         }
     }
 
     async fn at_source(&self, vm: &VmName, what: Order) {
-        let Some(mover) = self.movers.get(vm) else { return };
+        let Some(mover) = self.movers.get(vm) else {
+            return;
+        };
         if let Err(why) = order(&self.hosts, &mover.source.host, what).await {
             self.fail(vm, why);
         }
     }
 
     fn there(&self, mover: &Mover) -> Locator {
-        Locator { host: mover.target.host.clone(), address: mover.target.underlay }
+        Locator {
+            host: mover.target.host.clone(),
+            address: mover.target.underlay,
+        }
     }
 
     fn here(&self, mover: &Mover) -> Locator {
-        Locator { host: mover.source.host.clone(), address: mover.source.underlay }
+        Locator {
+            host: mover.source.host.clone(),
+            address: mover.source.underlay,
+        }
     }
 
     async fn prepare(&self, vm: VmName) {
-        let Some(mover) = self.movers.get(&vm) else { return };
+        let Some(mover) = self.movers.get(&vm) else {
+            return;
+        };
         let Some(net) = self.registry.net(&self.cluster).await else {
             return self.fail(&vm, format!("cluster '{}' is gone", self.cluster));
         };
@@ -210,9 +257,14 @@ impl Steps {
     }
 
     async fn send(&self, vm: VmName) {
-        let Some(mover) = self.movers.get(&vm) else { return };
+        let Some(mover) = self.movers.get(&vm) else {
+            return;
+        };
         let share = self.link() / self.movers.len().max(1) as f64;
-        let relay = std::net::SocketAddr::new(mover.target.relay_ip, mover.target.delay_responder.port() - 1);
+        let relay = std::net::SocketAddr::new(
+            mover.target.relay_ip,
+            mover.target.delay_responder.port() - 1,
+        );
         let send = Order::Migrate {
             migration: self.id.clone(),
             cluster: self.cluster.clone(),
@@ -263,12 +315,18 @@ impl Steps {
             )));
         }
         let peers = self.peers().await;
-        let slowest = peers.iter().filter_map(|h| self.hosts.control_delay_ms(h)).fold(0.0, f64::max);
+        let slowest = peers
+            .iter()
+            .filter_map(|h| self.hosts.control_delay_ms(h))
+            .fold(0.0, f64::max);
         let now = self.hosts.now();
         let schedule_of = |source: &HostName| schedule::Known {
             now,
             slowest_control_ms: slowest,
-            to_source_ms: peers.iter().map(|peer| (peer.clone(), self.delay(peer, source))).collect(),
+            to_source_ms: peers
+                .iter()
+                .map(|peer| (peer.clone(), self.delay(peer, source)))
+                .collect(),
             window_ms: WINDOW_MS,
             sprint_ms: SPRINT_MS,
             slack_ms: SLACK_MS,
@@ -276,11 +334,19 @@ impl Steps {
         };
         let movers: Vec<_> = vms.iter().filter_map(|vm| self.movers.get(vm)).collect();
         // One moment for all: the latest that any of them needs.
-        let stop_at = movers.iter().map(|m| Schedule::make(&schedule_of(&m.source.host)).stop_at).max();
+        let stop_at = movers
+            .iter()
+            .map(|m| Schedule::make(&schedule_of(&m.source.host)).stop_at)
+            .max();
         let Some(stop_at) = stop_at else { return };
         let results = futures::future::join_all(movers.iter().map(|mover| async {
             let vm = &mover.member.name;
-            let arm = Order::Arm { migration: self.id.clone(), vm: vm.clone(), stop_at, sprint_ms: SPRINT_MS };
+            let arm = Order::Arm {
+                migration: self.id.clone(),
+                vm: vm.clone(),
+                stop_at,
+                sprint_ms: SPRINT_MS,
+            };
             let armed = order(&self.hosts, &mover.source.host, arm);
             let flips = async {
                 if self.options.order != FlipOrder::BeforeStop {
@@ -296,7 +362,10 @@ impl Steps {
                 self.commit(vm, self.there(mover), Some(at)).await
             };
             let (armed, flips) = tokio::join!(armed, flips);
-            armed.map(|_| ()).and(flips).map_err(|why| (vm.clone(), why))
+            armed
+                .map(|_| ())
+                .and(flips)
+                .map_err(|why| (vm.clone(), why))
         }))
         .await;
         match results.into_iter().find_map(Result::err) {
@@ -312,16 +381,24 @@ impl Steps {
         at: Option<BTreeMap<HostName, model::Nanos>>,
     ) -> Result<(), String> {
         let key = (self.cluster.clone(), vm.clone());
-        let done = self.registry.commit(&key, locator, at, Some(self.id.clone())).await;
+        let done = self
+            .registry
+            .commit(&key, locator, at, Some(self.id.clone()))
+            .await;
         let told = done.map_err(|problem| problem.to_string())?.told;
-        match told.into_iter().find_map(|(host, outcome)| outcome.err().map(|why| (host, why))) {
+        match told
+            .into_iter()
+            .find_map(|(host, outcome)| outcome.err().map(|why| (host, why)))
+        {
             None => Ok(()),
             Some((host, why)) => Err(format!("'{host}' did not take the change of '{vm}': {why}")),
         }
     }
 
     async fn flip(&self, vm: VmName) {
-        let Some(mover) = self.movers.get(&vm) else { return };
+        let Some(mover) = self.movers.get(&vm) else {
+            return;
+        };
         let begun = Instant::now();
         match self.commit(&vm, self.there(mover), None).await {
             Ok(()) => {
@@ -334,9 +411,14 @@ impl Steps {
     }
 
     async fn verify(&self, vm: VmName) {
-        let Some(mover) = self.movers.get(&vm) else { return };
-        let verify =
-            Order::Verify { cluster: self.cluster.clone(), vm: vm.clone(), wait_ms: VERIFY_MS };
+        let Some(mover) = self.movers.get(&vm) else {
+            return;
+        };
+        let verify = Order::Verify {
+            cluster: self.cluster.clone(),
+            vm: vm.clone(),
+            wait_ms: VERIFY_MS,
+        };
         match order(&self.hosts, &mover.target.host, verify).await {
             Ok(_) => self.say(Event::Verified(vm)),
             Err(why) => self.fail(&vm, why),
@@ -349,18 +431,30 @@ impl Steps {
             cluster: self.cluster.clone(),
             vm: vm.clone(),
         };
-        order(&self.hosts, &mover.target.host, discard).await.map(|_| ())
+        order(&self.hosts, &mover.target.host, discard)
+            .await
+            .map(|_| ())
     }
 
     /// Asks until the target answers: nobody else may decide.
     async fn ask(&self, vm: VmName) {
-        let Some(mover) = self.movers.get(&vm) else { return };
+        let Some(mover) = self.movers.get(&vm) else {
+            return;
+        };
         loop {
             if self.hosts.is_connected(&mover.target.host) {
                 match self.discard(&vm, mover).await {
-                    Ok(()) => return self.say(Event::Resolved { vm, runs_at_target: false }),
+                    Ok(()) => {
+                        return self.say(Event::Resolved {
+                            vm,
+                            runs_at_target: false,
+                        });
+                    }
                     Err(_) if self.runs_there(&vm, mover).await => {
-                        return self.say(Event::Resolved { vm, runs_at_target: true });
+                        return self.say(Event::Resolved {
+                            vm,
+                            runs_at_target: true,
+                        });
                     }
                     Err(why) => tracing::warn!(migration = %self.id, %vm, %why, "still in doubt"),
                 }
@@ -372,7 +466,9 @@ impl Steps {
     async fn runs_there(&self, vm: &VmName, mover: &Mover) -> bool {
         match order(&self.hosts, &mover.target.host, Order::ListVms).await {
             Ok(Answer::Vms { vms }) => vms.iter().any(|here| {
-                here.cluster == self.cluster && here.vm == *vm && here.state == model::vm::VmState::Running
+                here.cluster == self.cluster
+                    && here.vm == *vm
+                    && here.state == model::vm::VmState::Running
             }),
             _ => false,
         }
@@ -381,7 +477,9 @@ impl Steps {
     /// Every step is tried; what fails is told and does not keep the next from being tried, except
     /// that a source is not let go while its VM may run at the target.
     async fn take_back(&self, vm: VmName, flipped: bool, sending: bool) {
-        let Some(mover) = self.movers.get(&vm) else { return };
+        let Some(mover) = self.movers.get(&vm) else {
+            return;
+        };
         let id = self.id.clone();
         let (source, target) = (&mover.source.host, &mover.target.host);
         let warn = |step: &str, result: Result<(), String>| {
@@ -390,14 +488,27 @@ impl Steps {
             }
         };
         if flipped {
-            let gate = Order::Gate { migration: id.clone(), vm: vm.clone() };
+            let gate = Order::Gate {
+                migration: id.clone(),
+                vm: vm.clone(),
+            };
             warn("gate", order(&self.hosts, source, gate).await.map(|_| ()));
             warn("flip back", self.commit(&vm, self.here(mover), None).await);
             let peers = self.peers().await;
-            let farthest = peers.iter().map(|peer| self.delay(peer, target)).fold(0.0, f64::max);
+            let farthest = peers
+                .iter()
+                .map(|peer| self.delay(peer, target))
+                .fold(0.0, f64::max);
             let wait_ms = farthest.max(self.delay(target, source)) + 12.0;
-            let give = Order::ReturnQueue { migration: id.clone(), vm: vm.clone(), wait_ms };
-            warn("return the queue", order(&self.hosts, target, give).await.map(|_| ()));
+            let give = Order::ReturnQueue {
+                migration: id.clone(),
+                vm: vm.clone(),
+                wait_ms,
+            };
+            warn(
+                "return the queue",
+                order(&self.hosts, target, give).await.map(|_| ()),
+            );
             // The frames are on their way before the connection ends.
             tokio::time::sleep(Duration::from_secs_f64((wait_ms + 10.0) / 1000.0)).await;
         }
@@ -412,8 +523,14 @@ impl Steps {
         }
         while let Err(why) = self.discard(&vm, mover).await {
             if self.runs_there(&vm, mover).await {
-                warn("flip again", self.commit(&vm, self.there(mover), None).await);
-                return self.say(Event::Resolved { vm, runs_at_target: true });
+                warn(
+                    "flip again",
+                    self.commit(&vm, self.there(mover), None).await,
+                );
+                return self.say(Event::Resolved {
+                    vm,
+                    runs_at_target: true,
+                });
             }
             tracing::warn!(migration = %self.id, %vm, %why, "the target does not let go");
             tokio::time::sleep(AGAIN).await;
@@ -423,7 +540,10 @@ impl Steps {
     }
 
     async fn resume_at_source(&self, vm: &VmName, mover: &Mover) {
-        let abort = Order::AbortSource { migration: self.id.clone(), vm: vm.clone() };
+        let abort = Order::AbortSource {
+            migration: self.id.clone(),
+            vm: vm.clone(),
+        };
         while let Err(why) = order(&self.hosts, &mover.source.host, abort.clone()).await {
             tracing::warn!(migration = %self.id, %vm, %why, "the source is asked again");
             tokio::time::sleep(AGAIN).await;
@@ -451,7 +571,9 @@ impl Steps {
     /// For a migration that lost its controller: finishes a VM that runs at the target, takes any other
     /// back. True when it is at the target.
     pub(crate) async fn settle(&self, vm: VmName) -> bool {
-        let Some(mover) = self.movers.get(&vm) else { return false };
+        let Some(mover) = self.movers.get(&vm) else {
+            return false;
+        };
         if !self.runs_there(&vm, mover).await {
             self.take_back(vm.clone(), true, true).await;
         }
@@ -466,10 +588,20 @@ impl Steps {
     }
 
     async fn finish(&self, vm: VmName) {
-        let Some(mover) = self.movers.get(&vm) else { return };
+        let Some(mover) = self.movers.get(&vm) else {
+            return;
+        };
         let (id, cluster) = (self.id.clone(), self.cluster.clone());
-        let keep = Order::FinishTarget { migration: id.clone(), cluster: cluster.clone(), vm: vm.clone() };
-        let remove = Order::FinishSource { migration: id, cluster, vm: vm.clone() };
+        let keep = Order::FinishTarget {
+            migration: id.clone(),
+            cluster: cluster.clone(),
+            vm: vm.clone(),
+        };
+        let remove = Order::FinishSource {
+            migration: id,
+            cluster,
+            vm: vm.clone(),
+        };
         for (host, what) in [(&mover.target.host, keep), (&mover.source.host, remove)] {
             while let Err(why) = order(&self.hosts, host, what.clone()).await {
                 tracing::warn!(migration = %self.id, %vm, %why, "clean-up is tried again");

@@ -55,7 +55,11 @@ impl Lab {
     }
 
     /// Waits until a migration stands where it should, or has ended.
-    pub(crate) async fn until(&self, id: &MigrationId, wanted: impl Fn(&Migration) -> bool) -> Migration {
+    pub(crate) async fn until(
+        &self,
+        id: &MigrationId,
+        wanted: impl Fn(&Migration) -> bool,
+    ) -> Migration {
         let begun = Instant::now();
         loop {
             // The controller may be away for a moment in some tests.

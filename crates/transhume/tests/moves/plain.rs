@@ -39,8 +39,13 @@ async fn a_pair_under_load_goes_there_and_back_and_no_session_breaks() {
 #[tokio::test(flavor = "multi_thread")]
 async fn an_abort_after_the_flip_replays_what_waited_at_the_target() {
     let lab = Lab::up("abort", 1, Load::USUAL).await;
-    let mut tour = Tour::begin(&lab.standing, Duration::from_secs(1)).await.unwrap();
-    let options = Options { rehearse: true, ..Options::default() };
+    let mut tour = Tour::begin(&lab.standing, Duration::from_secs(1))
+        .await
+        .unwrap();
+    let options = Options {
+        rehearse: true,
+        ..Options::default()
+    };
     let moved = tour.travel("south", options, &mut Silent).await.unwrap();
     assert_eq!(moved.state, State::Aborted, "{}", moved.message);
     assert!(moved.message.contains("rehearsal"), "{}", moved.message);
