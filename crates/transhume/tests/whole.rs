@@ -105,7 +105,7 @@ fn a_lab_comes_up_its_cluster_moves_and_nothing_is_left_when_its_agents_were_kil
     assert_eq!(lab.json(&["cluster", "list"])[0]["sites"][0], "north");
     assert_eq!(lab.json(&["host", "list"]).as_array().unwrap().len(), 3);
     lab.answers();
-    lab.refused(&["migrate", "shop", "--to", "mars"], 3, "mars");
+    lab.refused(&["migrate", "shop", "--to", "mars"], 5, "mars");
     lab.refused(&["migrate", "shop", "--to", "north"], 4, "north");
     lab.refused(&["migrate", "shoe", "--to", "south"], 3, "shoe");
 
@@ -162,9 +162,9 @@ fn an_up_that_is_interrupted_takes_everything_with_it() {
 fn the_demo_reports_a_journey_there_and_back_and_cleans_up() {
     let lab = Lab::new();
     let path = lab.home.path().join("out/report.json");
-    let mut demo = lab.bring_up(&["lab", "demo", "--report"]);
+    let mut demo = lab.bring_up(&["lab", "demo"]);
     // How much a busy machine loses by itself is not this test's question: sessions are.
-    let output = demo.arg(&path).output().unwrap();
+    let output = demo.arg("--report").arg(&path).output().unwrap();
     let said = String::from_utf8_lossy(&output.stdout);
     let stderr = String::from_utf8_lossy(&output.stderr);
     let text = std::fs::read_to_string(&path).unwrap_or_else(|_| panic!("{said}\n{stderr}"));
