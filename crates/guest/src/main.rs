@@ -18,6 +18,7 @@
 //! | `th.peers=10.77.0.12,10.77.0.13` | other guests to hold a TCP session with |
 //! | `th.udp_peers=10.77.0.12` | other guests to send a UDP stream to; default: the first of `th.peers` |
 //! | `th.stream_ms=2` | interval of those streams; 0 sends none |
+//! | `th.tcp_ms=10` | interval of the records of each TCP session |
 //! | `th.shell` | a busybox shell on the console |
 //!
 //! Words for the kernel itself: `console=ttyS0 quiet panic=-1 cryptomgr.notests`. The last saves 0.3 s of

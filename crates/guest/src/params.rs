@@ -31,6 +31,7 @@ pub(crate) struct Params {
     pub(crate) peers: Vec<IpAddr>,
     pub(crate) udp_peers: Vec<IpAddr>,
     pub(crate) stream_ms: u32,
+    pub(crate) tcp_ms: u32,
     pub(crate) shell: bool,
 }
 
@@ -47,6 +48,7 @@ impl Params {
             peers: Vec::new(),
             udp_peers: Vec::new(),
             stream_ms: 2,
+            tcp_ms: 10,
             shell: false,
         };
         let mut complaints = Vec::new();
@@ -70,6 +72,7 @@ impl Params {
                     out.udp_peers = v;
                     udp_given = true;
                 }),
+                "tcp_ms" => value.parse().ok().map(|v| out.tcp_ms = v),
                 "stream_ms" => value.parse().ok().map(|v| out.stream_ms = v),
                 "shell" => {
                     out.shell = true;
@@ -132,7 +135,7 @@ mod tests {
     fn a_full_command_line_is_read_and_the_kernels_words_are_passed_over() {
         let (p, complaints) = Params::parse(
             "console=ttyS0 quiet panic=-1 th.name=shop-1 th.ip=10.77.0.11/24,fd77::11/64 th.gw=10.77.0.1 \
-             th.dirty=48,500,1 th.peers=10.77.0.12,10.77.0.13 th.stream_ms=5 th.mtu=1450\n",
+             th.dirty=48,500,1 th.peers=10.77.0.12,10.77.0.13 th.stream_ms=5 th.tcp_ms=50 th.mtu=1450\n",
         );
         assert!(complaints.is_empty(), "{complaints:?}");
         assert_eq!(p.name, "shop-1");
@@ -149,7 +152,8 @@ mod tests {
                 random: true
             }
         );
-        assert_eq!((p.stream_ms, p.mtu, p.shell), (5, Some(1450), false));
+        assert_eq!((p.stream_ms, p.tcp_ms), (5, 50));
+        assert_eq!((p.mtu, p.shell), (Some(1450), false));
     }
 
     #[test]

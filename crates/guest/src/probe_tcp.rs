@@ -1,4 +1,4 @@
-//! A TCP session to a peer's echo port: one 64-byte record every 10 ms, the next only after the
+//! A TCP session to a peer's echo port: one 64-byte record in each interval, the next only after the
 //! last came back whole. A session that breaks is counted and opened again.
 
 use crate::json::Json;
@@ -8,7 +8,6 @@ use std::io::{ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 
 const SIZE: usize = 64;
-const INTERVAL: u64 = 10_000_000;
 const RETRY: u64 = 100_000_000;
 /// A connection attempt that takes longer begins anew: the peer may just have booted.
 const PATIENCE: u64 = 1_000_000_000;
@@ -37,6 +36,7 @@ struct Waiting {
 /// One session and its account.
 pub(crate) struct TcpSession {
     peer: SocketAddr,
+    interval: u64,
     state: State,
     seq: u64,
     connects: u64,
@@ -48,9 +48,11 @@ pub(crate) struct TcpSession {
 }
 
 impl TcpSession {
-    pub(crate) fn new(peer: SocketAddr) -> TcpSession {
+    /// A session with a record every `interval` ns.
+    pub(crate) fn new(peer: SocketAddr, interval: u64) -> TcpSession {
         TcpSession {
             peer,
+            interval,
             state: State::Idle { until: 0 },
             seq: 0,
             connects: 0,
@@ -108,7 +110,7 @@ impl TcpSession {
                 next_at,
                 waiting: waiting @ None,
             } if now >= *next_at => {
-                *next_at = (now / INTERVAL + 1) * INTERVAL;
+                *next_at = (now / self.interval + 1) * self.interval;
                 self.seq += 1;
                 let record = record(self.seq);
                 // One record at a time fits every send buffer, so a short write is a broken session.
@@ -267,7 +269,7 @@ mod tests {
                 }
             }
         });
-        let (mut session, mut clock) = (TcpSession::new(peer), 0);
+        let (mut session, mut clock) = (TcpSession::new(peer, 10_000_000), 0);
         pump(&mut session, &mut clock, |s| s.records == 5 && s.lost >= 1);
         server.join().unwrap();
         assert_eq!((session.connects, session.bad_records), (2, 0));
@@ -284,7 +286,7 @@ mod tests {
             buffer[40] ^= 1;
             s.write_all(&buffer).unwrap();
         });
-        let (mut session, mut clock) = (TcpSession::new(peer), 0);
+        let (mut session, mut clock) = (TcpSession::new(peer, 10_000_000), 0);
         pump(&mut session, &mut clock, |s| s.lost == 1);
         server.join().unwrap();
         assert_eq!((session.bad_records, session.records), (1, 0));

@@ -125,7 +125,10 @@ impl Server {
             sessions: params
                 .peers
                 .iter()
-                .map(|ip| TcpSession::new(SocketAddr::new(*ip, ECHO_PORT)))
+                .map(|ip| {
+                    let interval = u64::from(params.tcp_ms.max(1)) * 1_000_000;
+                    TcpSession::new(SocketAddr::new(*ip, ECHO_PORT), interval)
+                })
                 .collect(),
             streams,
             flows: Flows::default(),

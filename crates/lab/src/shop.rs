@@ -195,7 +195,8 @@ impl Shop {
     }
 
     /// See the guest's own documentation. Every VM holds a TCP session with every other, and a UDP
-    /// stream with the next: all of them each with each would be load, not measurement.
+    /// stream with the next. More of either would load two cores with emulated guests that are
+    /// busy with each other, and a loaded guest loses packets by itself.
     fn command_line(&self, vm: u8) -> String {
         let own = number(vm);
         let mut words = vec![
@@ -217,7 +218,10 @@ impl Shop {
         if let Some(next) = next {
             let all: Vec<String> = peers.iter().map(|p| v4(number(*p)).to_string()).collect();
             words.push(format!("th.peers={}", all.join(",")));
-            words.push(format!("th.udp_peers={} th.stream_ms=2", v4(number(*next))));
+            words.push(format!(
+                "th.udp_peers={} th.stream_ms=2 th.tcp_ms=100",
+                v4(number(*next))
+            ));
         }
         words.join(" ")
     }
