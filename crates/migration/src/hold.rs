@@ -93,7 +93,9 @@ impl Hold {
             self.pass_began = look;
         }
         let Some(rate) = self.rate else {
-            if look.passes >= 2 && look.remaining <= self.acceptable {
+            // A pass ends with little left, whatever the guest does: what counts is how it began.
+            let began_small = self.pass_began.remaining <= 4 * self.acceptable;
+            if look.passes >= 2 && began_small && look.remaining <= self.acceptable {
                 let rate = self.first_rate(look);
                 self.rate = Some(rate);
                 self.after_sync.clear();
@@ -120,7 +122,7 @@ impl Hold {
             Some(before) if look.remaining as f64 > 0.85 * before as f64 => self.stuck += 1,
             _ => self.stuck = 0,
         }
-        if self.stuck < 3 {
+        if self.stuck < 2 {
             return None;
         }
         let seconds = ((look.at_ms - self.pass_began.at_ms) / 1000.0).max(0.001);
@@ -215,6 +217,14 @@ mod tests {
             }
         }
         assert_eq!(rate, LEAST_RATE);
+    }
+
+    #[test]
+    fn the_end_of_a_long_pass_is_no_convergence() {
+        let mut hold = Hold::new(4_000_000, 4_000_000);
+        hold.look(look(0.0, 1, 30000));
+        hold.look(look(9000.0, 2, 12000));
+        assert_eq!(hold.look(look(18000.0, 2, 5)), Verdict::Bulk);
     }
 
     #[test]

@@ -6,6 +6,7 @@ use model::event::What;
 use model::migration::{Progress, State};
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
+use std::time::Duration;
 use support::Controller;
 use support::fake::{Fake, migration, name};
 
@@ -90,6 +91,8 @@ fn a_watched_migration_tells_its_phases_numbers_and_figures() {
         progress,
     });
     fake.tell(phase("hold", "Waits for shop-1, the slowest."));
+    // A watcher that hears of the end asks no more for what was before it.
+    std::thread::sleep(Duration::from_secs(1));
     ends(&fake, State::Arrived, "Every VM runs at south.");
     let (text, errors, code) = end(child);
     assert_eq!(code, 0, "{errors}");

@@ -27,7 +27,9 @@ const STOP_GRACE_MS: f64 = 400.0;
 /// Look at QEMU's numbers this often.
 const TICK: Duration = Duration::from_millis(25);
 /// Device state of a small VM, bytes on the wire.
-const DEVICES: u64 = 24 << 10;
+const DEVICES: u64 = 8 << 10;
+/// Of the pages that a pass on hold leaves, the sprint sends all but those of its last few ms.
+const AFTER_SPRINT: f64 = 1.0 / 16.0;
 
 struct Armed {
     stop_at: Nanos,
@@ -435,7 +437,8 @@ impl Driver {
                 let holds = !self.job.held || self.pump.as_ref().is_some_and(Pump::holds);
                 if !self.held && holds {
                     self.held = true;
-                    let burst_bytes = (pages as f64 * PAGE as f64 * self.ratio) as u64 + DEVICES;
+                    let left = pages as f64 * PAGE as f64 * self.ratio * AFTER_SPRINT;
+                    let burst_bytes = left as u64 + DEVICES;
                     self.tell(News::Held {
                         migration: self.job.migration.clone(),
                         vm: self.job.vm.clone(),

@@ -102,7 +102,7 @@ async fn a_guest_that_dirties_faster_than_the_wan_carries_is_refused_with_the_re
         .begin(
             "south",
             Options {
-                bandwidth_mbit: 50.0,
+                bandwidth_mbit: 100.0,
                 ..Options::default()
             },
         )
