@@ -46,6 +46,10 @@ impl Load {
     };
 }
 
+/// What is usual for [`Shop::talk_ms`]. A guest that is emulated pays some 200 µs for a frame:
+/// with 2 ms, four of them are busy with each other, and on two cores lose what others send them.
+pub const TALK_MS: u32 = 10;
+
 /// How the cluster is made.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Shop {
@@ -53,6 +57,8 @@ pub struct Shop {
     pub vms: u8,
     /// What each does to its memory.
     pub load: Load,
+    /// Interval of the UDP stream that each sends to the next, ms; 0 sends none.
+    pub talk_ms: u32,
     /// How its frames travel.
     pub encap: Encap,
     /// What the VMs boot.
@@ -195,8 +201,7 @@ impl Shop {
     }
 
     /// See the guest's own documentation. Every VM holds a TCP session with every other, and a UDP
-    /// stream with the next. More of either would load two cores with emulated guests that are
-    /// busy with each other, and a loaded guest loses packets by itself.
+    /// stream with the next.
     fn command_line(&self, vm: u8) -> String {
         let own = number(vm);
         let mut words = vec![
@@ -219,8 +224,9 @@ impl Shop {
             let all: Vec<String> = peers.iter().map(|p| v4(number(*p)).to_string()).collect();
             words.push(format!("th.peers={}", all.join(",")));
             words.push(format!(
-                "th.udp_peers={} th.stream_ms=2 th.tcp_ms=100",
-                v4(number(*next))
+                "th.udp_peers={} th.stream_ms={} th.tcp_ms=100",
+                v4(number(*next)),
+                self.talk_ms
             ));
         }
         words.join(" ")
@@ -239,6 +245,7 @@ mod tests {
         Shop {
             vms,
             load,
+            talk_ms: TALK_MS,
             encap: Encap::Vxlan,
             guest,
         }

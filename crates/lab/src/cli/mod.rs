@@ -6,5 +6,6 @@
 
 mod up;
 
+pub use ovs::config::BondMode as Bond;
 pub(crate) use up::interrupted;
 pub use up::{Standing, Step, UpOptions, up};

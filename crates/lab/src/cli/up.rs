@@ -7,7 +7,7 @@
 
 use crate::folder::Folder;
 use crate::parts::{self, PartError};
-use crate::shop::{CLIENT_SITE, Guest, HOME, Load, Shop};
+use crate::shop::{CLIENT_SITE, Guest, HOME, Load, Shop, TALK_MS};
 use crate::testbed::{self, Options, Testbed};
 use crate::wan::Shaping;
 use api::Client;
@@ -31,6 +31,8 @@ pub struct UpOptions {
     pub vms: u8,
     /// What they do to their memory.
     pub load: Load,
+    /// Interval of the UDP streams among them, ms; 0 is none.
+    pub talk_ms: u32,
     /// How the cluster's frames travel.
     pub encap: Encap,
     /// How the uplinks of a site share the load.
@@ -48,6 +50,7 @@ impl Default for UpOptions {
             shaping: Shaping::default(),
             vms: 4,
             load: Load::USUAL,
+            talk_ms: TALK_MS,
             encap: Encap::default(),
             bond: BondMode::default(),
             guest: None,
@@ -93,6 +96,7 @@ pub async fn up(
     let shop = Shop {
         vms: options.vms,
         load: options.load,
+        talk_ms: options.talk_ms,
         encap: options.encap,
         guest: Guest::find(options.guest.as_deref())?,
     };

@@ -30,6 +30,9 @@ const SETTLE: Duration = Duration::from_secs(1);
 /// A guest calls a datagram lost when it has been unanswered for a second.
 const PAUSE: Duration = Duration::from_secs(2);
 
+/// Interval of the records in a TCP session: what counts there is whether it is kept.
+const TCP_MS: u64 = 20;
+
 /// Attempts to read a guest's account.
 const ATTEMPTS: u32 = 3;
 
@@ -91,6 +94,7 @@ impl Tour {
         probe
             .start(&Config {
                 targets: targets.clone(),
+                tcp_interval_ms: TCP_MS,
                 ..Config::default()
             })
             .await?;

@@ -1,8 +1,9 @@
 //! The lab.
 
 use super::migrations::Order;
-use clap::{Args, Subcommand};
-use model::SiteName;
+use clap::{Args, Subcommand, ValueEnum};
+use lab::cli::Bond;
+use model::{Encap, SiteName};
 use std::path::PathBuf;
 
 #[derive(Debug, Args)]
@@ -55,9 +56,52 @@ pub(crate) struct UpArgs {
     /// VMs that leave their memory alone, instead of 48 MB rewritten at 500 pages a second
     #[arg(long)]
     pub(crate) idle: bool,
+    /// Interval of the UDP streams among the VMs, ms; 0 is none
+    #[arg(long, value_name = "MS", default_value_t = 10)]
+    pub(crate) talk_ms: u32,
+    /// How the cluster's frames travel between hosts
+    #[arg(long, value_enum, default_value = "vxlan")]
+    pub(crate) encap: EncapName,
+    /// How the two uplinks of a site share the load
+    #[arg(long, value_enum, default_value = "active-backup")]
+    pub(crate) bond: BondName,
     /// Folder with the guest: vmlinux and initramfs.cpio [default: target/guest]
     #[arg(long, value_name = "FOLDER")]
     pub(crate) guest: Option<PathBuf>,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+pub(crate) enum EncapName {
+    Vxlan,
+    Gre,
+    Geneve,
+}
+
+impl From<EncapName> for Encap {
+    fn from(name: EncapName) -> Self {
+        match name {
+            EncapName::Vxlan => Self::Vxlan,
+            EncapName::Gre => Self::Gre,
+            EncapName::Geneve => Self::Geneve,
+        }
+    }
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+pub(crate) enum BondName {
+    ActiveBackup,
+    BalanceSlb,
+    BalanceTcp,
+}
+
+impl From<BondName> for Bond {
+    fn from(name: BondName) -> Self {
+        match name {
+            BondName::ActiveBackup => Self::ActiveBackup,
+            BondName::BalanceSlb => Self::BalanceSlb,
+            BondName::BalanceTcp => Self::BalanceTcp,
+        }
+    }
 }
 
 /// The WAN between sites.

@@ -71,6 +71,9 @@ fn options(folder: Option<&Path>, args: &UpArgs) -> UpOptions {
             true => Load::IDLE,
             false => Load::USUAL,
         },
+        talk_ms: args.talk_ms,
+        encap: args.encap.into(),
+        bond: args.bond.into(),
         guest: args.guest.clone(),
         ..UpOptions::default()
     }
