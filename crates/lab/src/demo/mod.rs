@@ -121,7 +121,8 @@ async fn show(
 ) -> Result<Outcome, DemoError> {
     let mut report = begin(&options.title, &options.up.shaping);
     audience.say(
-        "A client in office and the VMs among themselves talk: 2 ms UDP streams, TCP sessions.",
+        "A client in office holds a 2 ms UDP stream and two TCP sessions with every VM; the VMs \
+         talk among themselves.",
     );
     let mut tour = Tour::begin(standing, WARM_UP).await?;
     let asked = Options {
