@@ -29,6 +29,10 @@ pub struct AgentConfig {
     /// The QEMU program.
     #[serde(default = "qemu")]
     pub qemu: PathBuf,
+    /// Nice value of the VMs, 0 to 19: on a host with few CPUs the switch and the agent, through which
+    /// every VM talks, should not have to wait for a VM that computes.
+    #[serde(default)]
+    pub vm_nice: u8,
     /// What the uplinks carry towards the WAN, Mbit/s; 0 when unknown.
     #[serde(default)]
     pub uplink_mbit: f64,

@@ -327,6 +327,11 @@ async fn inwards(
                 },
                 Err(error) => error.to_string(),
             },
+            // QEMU has read all it wants, or failed, when this fails; its events tell which.
+            Ok(Frame::Plain(bytes)) => {
+                let _ = qemu.write_all(&bytes).await;
+                continue;
+            }
             Ok(Frame::Stopped) => {
                 let _ = found.send(Wire::Stopped).await;
                 continue;

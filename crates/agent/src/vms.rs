@@ -76,6 +76,7 @@ pub struct Vms {
     folder: PathBuf,
     qemu: PathBuf,
     accel: &'static str,
+    nice: u8,
     all: Mutex<BTreeMap<Key, Arc<Vm>>>,
     spawning: Mutex<()>,
 }
@@ -85,12 +86,13 @@ impl Vms {
     ///
     /// # Errors
     /// When the folder cannot be made.
-    pub async fn open(folder: PathBuf, qemu: PathBuf) -> Result<Self, AgentError> {
+    pub async fn open(folder: PathBuf, qemu: PathBuf, nice: u8) -> Result<Self, AgentError> {
         std::fs::create_dir_all(&folder)?;
         let vms = Self {
             folder,
             qemu,
             accel: if kvm_works() { "kvm" } else { "tcg" },
+            nice,
             all: Mutex::default(),
             spawning: Mutex::default(),
         };
@@ -197,7 +199,8 @@ impl Vms {
         let folder = self.folder.join(format!("{}.{}", key.0, key.1));
         let _ = std::fs::remove_dir_all(&folder);
         std::fs::create_dir_all(&folder)?;
-        let mut command = Command::new(&self.qemu);
+        let mut command = Command::new("nice");
+        command.args(["-n", &self.nice.min(19).to_string()]).arg(&self.qemu);
         let machine_accel = if accel == "tcg" {
             "tcg,thread=multi"
         } else {

@@ -464,6 +464,9 @@ impl Driver {
     }
 
     async fn set_hold(&mut self, rate: u64) {
+        if let Some(pump) = &self.pump {
+            pump.counters.compress.store(true, Ordering::Relaxed);
+        }
         if self.job.how.hold_rate != rate {
             self.job.how.hold_rate = rate;
             let _ = self

@@ -7,7 +7,7 @@ use migration::return_path::ReturnPath;
 use rustls_pki_types::ServerName;
 use std::net::SocketAddr;
 use std::os::fd::OwnedFd;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -42,6 +42,8 @@ pub(super) struct Counters {
     pub(super) sent: AtomicU64,
     /// To the WAN for them.
     pub(super) wire: AtomicU64,
+    /// Whether QEMU's bytes are compressed from now on.
+    pub(super) compress: AtomicBool,
 }
 
 /// The moving parts, as the driver sees them.
@@ -182,7 +184,12 @@ async fn outwards(
                         qemu_open = false;
                         continue;
                     }
-                    let data = Frame::Data(compressor.compress(&buffer[..read])?);
+                    let bytes = &buffer[..read];
+                    let data = if counters.compress.load(Ordering::Relaxed) {
+                        Frame::Data(compressor.compress(bytes)?)
+                    } else {
+                        Frame::Plain(bytes.to_vec())
+                    };
                     counters.sent.fetch_add(read as u64, Ordering::Relaxed);
                     let written = data.write(&mut wire).await?;
                     counters.wire.fetch_add(written as u64, Ordering::Relaxed);

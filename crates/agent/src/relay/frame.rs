@@ -25,6 +25,9 @@ pub enum Frame {
     Open(Opening),
     /// Source to target: QEMU's stream, compressed.
     Data(Vec<u8>),
+    /// Source to target: QEMU's stream as it is. The bulk is sent so: its pages are seen once, and
+    /// compressing them costs more CPU than it saves time.
+    Plain(Vec<u8>),
     /// Source to target: the vCPUs have stopped and stay stopped unless the target says that it
     /// did not start; the target may run the VM when it has loaded all of it.
     Stopped,
@@ -64,6 +67,7 @@ impl Frame {
             Self::Data(_) => 2,
             Self::Stopped => 3,
             Self::Packets(_) => 4,
+            Self::Plain(_) => 5,
             Self::Return(_) => 16,
             Self::Running => 17,
             Self::Discarded(_) => 18,
@@ -75,7 +79,7 @@ impl Frame {
     pub fn encode(&self) -> Vec<u8> {
         let payload = match self {
             Self::Open(opening) => serde_json::to_vec(opening).unwrap_or_default(),
-            Self::Data(bytes) | Self::Return(bytes) => return header(self.kind(), bytes),
+            Self::Data(bytes) | Self::Plain(bytes) | Self::Return(bytes) => return header(self.kind(), bytes),
             Self::Packets(packets) => packets
                 .iter()
                 .flat_map(|packet| {
@@ -101,6 +105,7 @@ impl Frame {
             2 => Self::Data(payload),
             3 => Self::Stopped,
             4 => Self::Packets(packets(&payload).ok_or(FrameError::Broken(kind))?),
+            5 => Self::Plain(payload),
             16 => Self::Return(payload),
             17 => Self::Running,
             18 => Self::Discarded(String::from_utf8_lossy(&payload).into_owned()),
@@ -166,6 +171,7 @@ mod tests {
         let bytes = prop::collection::vec(any::<u8>(), 0..200);
         prop_oneof![
             bytes.clone().prop_map(Frame::Data),
+            bytes.clone().prop_map(Frame::Plain),
             bytes.clone().prop_map(Frame::Return),
             prop::collection::vec(bytes, 0..5).prop_map(Frame::Packets),
             ".*".prop_map(Frame::Discarded),
