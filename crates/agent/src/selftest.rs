@@ -96,7 +96,9 @@ async fn machine(
     more: &[&str],
 ) -> Result<Machine, String> {
     let socket = folder.join(name);
-    let child = tokio::process::Command::new(qemu)
+    let mut command = tokio::process::Command::new(qemu);
+    crate::vms::ordinary(command.as_std_mut());
+    let child = command
         .args([
             "-M",
             "q35",

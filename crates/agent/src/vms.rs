@@ -252,6 +252,7 @@ impl Vms {
             .stdout(Stdio::null())
             .stderr(std::fs::File::create(&log)?)
             .process_group(0);
+        ordinary(&mut command);
         let mut child = {
             // The tap's descriptor may be inherited by this one child only: another QEMU that had it
             // too would keep the port busy.
@@ -412,6 +413,20 @@ impl Vm {
             Ok(_) => VmState::Paused,
             Err(_) => VmState::Gone,
         }
+    }
+}
+
+/// Lets a child run under the ordinary scheduler (sched(7)), whatever the agent itself was given:
+/// an agent and its switch that go before everything else must not take the guests along.
+pub(crate) fn ordinary(command: &mut Command) {
+    // SAFETY: one system call with a structure on the stack, between fork and exec.
+    unsafe {
+        command.pre_exec(|| {
+            let mut parameters: libc::sched_param = std::mem::zeroed();
+            parameters.sched_priority = 0;
+            libc::sched_setscheduler(0, libc::SCHED_OTHER, &raw const parameters);
+            Ok(())
+        });
     }
 }
 

@@ -62,7 +62,9 @@ pub async fn start(
         file(&folder.join("agent.toml"), &text)?;
         let path = folder.join("agent.toml").to_string_lossy().into_owned();
         let argv = [SELF_EXE, "agent", "--config", &path];
-        let program = Program::new(&site.name, argv).env("NO_COLOR", "1");
+        // With the switches that it starts it stands for what every real host has to itself; the
+        // guests it gives back to the ordinary scheduler.
+        let program = Program::new(&site.name, argv).urgent().env("NO_COLOR", "1");
         let name = agent(&site.name);
         apart(handle, move |handle| handle.spawn(&name, &program)).await?;
     }

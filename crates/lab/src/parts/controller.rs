@@ -61,7 +61,10 @@ pub async fn start(handle: &BoxHandle, plan: &Plan) -> Result<Client, PartError>
     })?;
     let config_path = path.to_string_lossy().into_owned();
     let argv = [SELF_EXE, "serve", "--config", &config_path];
-    let program = Program::new(&plan.controller_site, argv).env("NO_COLOR", "1");
+    // As the agents: no guest takes its CPU where it really runs.
+    let program = Program::new(&plan.controller_site, argv)
+        .urgent()
+        .env("NO_COLOR", "1");
     apart(handle, move |handle| handle.spawn(CONTROLLER, &program)).await?;
     let client = client(folder);
     until(
