@@ -46,6 +46,8 @@ pub(crate) struct Steps {
     burst: AtomicU64,
     /// One-way data delay from a peer to a source host, ms.
     delays: Mutex<BTreeMap<(HostName, HostName), f64>>,
+    /// Where each prepared target listens.
+    relays: Mutex<BTreeMap<VmName, std::net::SocketAddr>>,
 }
 
 /// One-way delay from a host to another one's responder, ms, measured now.
@@ -83,6 +85,7 @@ impl Steps {
             input,
             burst: AtomicU64::new(0),
             delays: Mutex::default(),
+            relays: Mutex::default(),
         }
     }
 
@@ -251,7 +254,13 @@ impl Steps {
             source: mover.source.host.clone(),
         };
         match order(&self.hosts, target, prepare).await {
-            Ok(_) => self.say(Event::Prepared(vm)),
+            Ok(Answer::Prepared { relay }) => {
+                if let Ok(mut relays) = self.relays.lock() {
+                    relays.insert(vm.clone(), relay);
+                }
+                self.say(Event::Prepared(vm));
+            }
+            Ok(_) => self.fail(&vm, format!("'{target}' did not say where it listens")),
             Err(why) => self.fail(&vm, why),
         }
     }
@@ -261,10 +270,14 @@ impl Steps {
             return;
         };
         let share = self.link() / self.movers.len().max(1) as f64;
-        let relay = std::net::SocketAddr::new(
-            mover.target.relay_ip,
-            mover.target.delay_responder.port() - 1,
-        );
+        let relay = self
+            .relays
+            .lock()
+            .ok()
+            .and_then(|all| all.get(&vm).copied());
+        let Some(relay) = relay else {
+            return self.fail(&vm, "its target was not prepared".to_owned());
+        };
         let send = Order::Migrate {
             migration: self.id.clone(),
             cluster: self.cluster.clone(),
