@@ -28,10 +28,11 @@ enum Kind {
     Http,
     Stream,
     Session,
+    Alarm,
 }
 
 impl Kind {
-    const ALL: [Kind; 7] = [
+    const ALL: [Kind; 8] = [
         Kind::UdpEcho,
         Kind::EchoListener,
         Kind::HttpListener,
@@ -39,6 +40,7 @@ impl Kind {
         Kind::Http,
         Kind::Stream,
         Kind::Session,
+        Kind::Alarm,
     ];
 
     fn token(self, index: usize) -> u64 {
@@ -57,6 +59,7 @@ pub(crate) struct Server {
     pub(crate) echo: EchoCounters,
     pub(crate) dirtier: Dirtier,
     epoll: sys::Epoll,
+    alarm: sys::Alarm,
     udp_echo: Vec<UdpSocket>,
     echo_listener: Vec<TcpListener>,
     http_listener: Vec<TcpListener>,
@@ -77,8 +80,9 @@ pub(crate) fn run(params: Params) -> io::Result<()> {
     loop {
         let now = sys::now();
         server.timers(now)?;
-        let timeout = server.next_due().map(|at| at.saturating_sub(sys::now()));
-        server.epoll.wait(timeout, &mut ready);
+        let due = server.next_due();
+        server.alarm.set(due);
+        server.epoll.wait(&mut ready);
         for token in ready.drain(..) {
             server.event(token)?;
         }
@@ -135,6 +139,7 @@ impl Server {
             echo: EchoCounters::default(),
             dirtier: Dirtier::new((now ^ sys::unix_ms().rotate_left(32)).wrapping_add(name)),
             epoll: sys::Epoll::new()?,
+            alarm: sys::Alarm::new()?,
             udp_echo,
             echo_listener: listen(ECHO_PORT)?,
             http_listener: listen(HTTP_PORT)?,
@@ -143,6 +148,9 @@ impl Server {
             buffer: vec![0; 65536].into(),
             params,
         };
+        server
+            .epoll
+            .add(&server.alarm, sys::READ, Kind::Alarm.token(0))?;
         for (i, s) in server.udp_echo.iter().enumerate() {
             server.epoll.add(s, sys::READ, Kind::UdpEcho.token(i))?;
         }
@@ -229,6 +237,8 @@ impl Server {
                     }
                 }
             }
+            // Setting it anew, for the next moment, makes it unreadable.
+            Kind::Alarm => {}
             Kind::TcpEcho => self.tcp_echo(index, token)?,
             Kind::Http => self.http(index),
             Kind::Stream => {

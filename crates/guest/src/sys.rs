@@ -78,31 +78,78 @@ impl Epoll {
         check(unsafe { libc::epoll_ctl(self.0.as_raw_fd(), op, fd, &mut event) }).map(drop)
     }
 
-    /// Waits for events or `timeout_ns` (`None`: for ever) and appends the tokens of what is ready.
-    pub(crate) fn wait(&self, timeout_ns: Option<u64>, ready: &mut Vec<u64>) {
+    /// Waits for events and appends the tokens of what is ready.
+    pub(crate) fn wait(&self, ready: &mut Vec<u64>) {
         let mut events = [libc::epoll_event { events: 0, u64: 0 }; 64];
-        let t = timeout_ns.map(|ns| libc::timespec {
-            tv_sec: (ns / 1_000_000_000) as libc::time_t,
-            tv_nsec: (ns % 1_000_000_000) as libc::c_long,
-        });
-        let t = t
-            .as_ref()
-            .map_or(std::ptr::null(), |t| t as *const libc::timespec);
-        // SAFETY: the kernel writes at most `events.len()` entries; `t` is null or outlives the
-        // call. epoll_pwait2 (Linux 5.11) because the streams need finer steps than milliseconds.
+        // SAFETY: the kernel writes at most `events.len()` entries.
         let n = unsafe {
-            libc::syscall(
-                libc::SYS_epoll_pwait2,
+            libc::epoll_wait(
                 self.0.as_raw_fd(),
                 events.as_mut_ptr(),
                 events.len() as libc::c_int,
-                t,
-                std::ptr::null::<libc::sigset_t>(),
-                0usize,
+                -1,
             )
         };
         let n = usize::try_from(n).unwrap_or(0);
         ready.extend(events[..n].iter().map(|e| e.u64));
+    }
+}
+
+/// One alarm, finer than milliseconds. It stays set over any number of waits: a timeout of epoll's own
+/// would be set and cancelled at each, and under emulation that is half the cost of a short wait.
+pub(crate) struct Alarm {
+    fd: OwnedFd,
+    set: u64,
+}
+
+impl Alarm {
+    pub(crate) fn new() -> io::Result<Alarm> {
+        // SAFETY: the new descriptor is owned by nobody else.
+        let fd = unsafe {
+            OwnedFd::from_raw_fd(check(libc::timerfd_create(
+                libc::CLOCK_MONOTONIC,
+                libc::TFD_NONBLOCK | libc::TFD_CLOEXEC,
+            ))?)
+        };
+        Ok(Alarm { fd, set: 0 })
+    }
+
+    /// Becomes readable at `at`, monotonic ns; `None` is never.
+    pub(crate) fn set(&mut self, at: Option<u64>) {
+        // Zero would disarm it; a moment that has passed rings at once.
+        let at = at.map_or(0, |at| at.max(1));
+        if at == self.set {
+            return;
+        }
+        let none = libc::timespec {
+            tv_sec: 0,
+            tv_nsec: 0,
+        };
+        let value = libc::itimerspec {
+            it_interval: none,
+            it_value: libc::timespec {
+                tv_sec: (at / 1_000_000_000) as libc::time_t,
+                tv_nsec: (at % 1_000_000_000) as libc::c_long,
+            },
+        };
+        // SAFETY: `value` outlives the call; nothing is written back to a null pointer.
+        let done = check(unsafe {
+            libc::timerfd_settime(
+                self.fd.as_raw_fd(),
+                libc::TFD_TIMER_ABSTIME,
+                &raw const value,
+                std::ptr::null_mut(),
+            )
+        });
+        if done.is_ok() {
+            self.set = at;
+        }
+    }
+}
+
+impl AsRawFd for Alarm {
+    fn as_raw_fd(&self) -> RawFd {
+        self.fd.as_raw_fd()
     }
 }
 
@@ -136,6 +183,32 @@ fn set(
         )
     })
     .map(drop)
+}
+
+/// Turns generic receive offload off at a device (`ethtool -K dev gro off`; linux/ethtool.h).
+pub(crate) fn no_gro(dev: &str) -> io::Result<()> {
+    const ETHTOOL_SGRO: u32 = 0x2c;
+    const SIOCETHTOOL: u64 = 0x8946;
+    let mut value = [ETHTOOL_SGRO, 0u32];
+    // SAFETY: plain numbers and a pointer, so all zeroes is a value.
+    let mut request: libc::ifreq = unsafe { std::mem::zeroed() };
+    let room = request.ifr_name.len() - 1;
+    for (to, from) in request.ifr_name[..room].iter_mut().zip(dev.bytes()) {
+        *to = from as libc::c_char;
+    }
+    request.ifr_ifru.ifru_data = value.as_mut_ptr().cast();
+    let socket = UdpSocket::bind("0.0.0.0:0")?;
+    // SAFETY: the kernel reads and writes `value`, which outlives the call.
+    check(unsafe { libc::ioctl(socket.as_raw_fd(), SIOCETHTOOL as _, &raw mut request) }).map(drop)
+}
+
+/// Lets this process run before every ordinary one, the kernel's own threads included (sched(7)).
+pub(crate) fn before_others() -> io::Result<()> {
+    // SAFETY: plain numbers, so all zeroes is a value; musl has more fields than glibc.
+    let mut param: libc::sched_param = unsafe { std::mem::zeroed() };
+    param.sched_priority = 1;
+    // SAFETY: `param` outlives the call; 0 is this process.
+    check(unsafe { libc::sched_setscheduler(0, libc::SCHED_RR, &raw const param) }).map(drop)
 }
 
 /// Begins a TCP connection without waiting for it; std can only wait.
