@@ -47,8 +47,11 @@ pub(super) fn run(shared: &Shared, streams: &[UdpSocket], mut sessions: Vec<Vec<
         if last {
             return;
         }
-        let taken = now_ns() - begin_ns;
-        std::thread::sleep(period.saturating_sub(Duration::from_nanos(taken.unsigned_abs())));
+        // At a tick of the UDP stream: what is sent together wakes a VM once.
+        let now = now_ns();
+        let period = i64::try_from(period.as_nanos()).unwrap_or(i64::MAX);
+        let tick = super::next_tick(begin_ns + period / 2, period).max(now);
+        std::thread::sleep(Duration::from_nanos((tick - now).unsigned_abs()));
     }
 }
 

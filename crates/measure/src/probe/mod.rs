@@ -31,6 +31,12 @@ use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 
+/// The next multiple of `interval` after `now`, ns: whoever waits for it acts at one moment with others.
+fn next_tick(now: i64, interval: i64) -> i64 {
+    let interval = interval.max(1);
+    (now / interval + 1).saturating_mul(interval)
+}
+
 /// What the threads and the owner share.
 struct Shared {
     config: Config,

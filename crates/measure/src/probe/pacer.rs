@@ -16,6 +16,9 @@ use std::net::UdpSocket;
 use std::sync::Mutex;
 use std::sync::atomic::Ordering;
 
+/// As the lab's switches; a VM in its switchover runs one below.
+const PRIORITY: i32 = 2;
+
 /// The shortest slice that the kernel grants, ns.
 const SLICE_NS: u64 = 100_000;
 
@@ -25,7 +28,7 @@ const LATE_NS: i64 = 1_000_000;
 pub(super) fn run(shared: &Shared, sockets: &[UdpSocket]) {
     shared.realtime.store(ask_for_priority(), Ordering::Relaxed);
     let interval = shared.config.udp_interval_ns();
-    let mut due = now_ns() + interval;
+    let mut due = super::next_tick(now_ns(), interval);
     while shared.sending.load(Ordering::Acquire) {
         sleep_until(due);
         let late_ns = now_ns() - due;
@@ -71,14 +74,16 @@ fn sleep_until(at_ns: i64) {
     while clock_nanosleep(ClockId::CLOCK_MONOTONIC, flags, &at) == Err(Errno::EINTR) {}
 }
 
-/// Lowest real-time priority for this thread, so that busy VMs on the same CPUs do not delay its
+/// A low real-time priority for this thread, so that busy VMs on the same CPUs do not delay its
 /// microseconds of work; true when it was granted (sched(7)).
 ///
 /// Without the right to it, as inside a user namespace, a short slice, which needs no right: the
 /// scheduler (Linux 6.12 and later) then picks this thread soon after it wakes. On two CPUs with
 /// four busy loops that left a quarter of the skipped packets.
 fn ask_for_priority() -> bool {
-    let param = libc::sched_param { sched_priority: 1 };
+    let param = libc::sched_param {
+        sched_priority: PRIORITY,
+    };
     // SAFETY: the pointer is to a live `sched_param`, which the call only reads; 0 is this thread.
     if unsafe { libc::sched_setscheduler(0, libc::SCHED_FIFO, &param) } == 0 {
         return true;
