@@ -16,6 +16,7 @@ use std::process::{Command, Stdio};
 
 use nix::mount::{MntFlags, MsFlags, mount};
 use nix::sched::{CloneFlags, unshare};
+use nix::sys::resource::{Resource, setrlimit};
 use nix::unistd::{ForkResult, fork, getegid, geteuid, pipe, setsid};
 
 use super::{BoxError, children, warden};
@@ -185,7 +186,9 @@ fn step<T, E: Into<io::Error>>(name: &'static str, result: Result<T, E>) -> Step
 fn leave(folder: Option<&Folder>) -> Step<()> {
     // A process that leads a group already has a session that is fine, too.
     let _ = setsid();
-    children::schedule(libc::SCHED_RR, 1);
+    // Agents and switches go before VMs in their switchover, and those before the rest.
+    children::schedule(libc::SCHED_RR, 2);
+    let _ = setrlimit(Resource::RLIMIT_RTPRIO, 2, 2);
     let (uid, gid) = (geteuid(), getegid());
     step(
         "cannot make namespaces",

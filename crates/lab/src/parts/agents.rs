@@ -115,7 +115,7 @@ fn config(
         delay_port: DELAY_PORT,
         qemu: "qemu-system-x86_64".into(),
         uplink_mbit: options.uplink_mbit,
-        vm_nice: 10,
+        vm_nice: 0,
         ovs: HostConfig {
             host,
             rundir: folder.join("ovs"),
