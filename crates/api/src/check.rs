@@ -137,6 +137,14 @@ pub fn options(chosen: &Options) -> Result<(), Problem> {
         "The longest time to converge, converge_s,",
         chosen.converge_s,
     )?;
+    if let Some(stagger) = chosen.stagger_ms
+        && !(stagger.is_finite() && (0.0..=10_000.0).contains(&stagger))
+    {
+        return Err(Problem::invalid(
+            format!("The time between two stops, stagger_ms, is {stagger}."),
+            "Use 0 to 10000 ms, or leave it out.",
+        ));
+    }
     if !(chosen.bandwidth_mbit.is_finite() && chosen.bandwidth_mbit >= 0.0) {
         return Err(Problem::invalid(
             format!(

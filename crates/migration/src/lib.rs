@@ -16,4 +16,6 @@ pub mod gap;
 pub mod hold;
 pub mod plan;
 pub mod return_path;
+pub mod salvage;
 pub mod schedule;
+pub mod window;

@@ -18,12 +18,11 @@ pub struct Candidate<'a> {
     pub one_way_ms: Option<f64>,
 }
 
-/// Pages that a working set is taken to have before it was measured.
-const WORKING_SET: u64 = 250;
-/// What a page of it costs on the wire, bytes: mostly differences.
-const PAGE_ON_WIRE: u64 = 1500;
+/// What a VM is taken to send after its stop before it was measured, bytes: device state, and the pages
+/// of the last few ms, of which mostly the differences travel.
+const BURST: u64 = 32 << 10;
 /// Last packet to stop, ms.
-pub const DRAIN_MS: f64 = 8.0;
+pub const DRAIN_MS: f64 = 6.0;
 
 /// The rate that the gang shares, bytes a second: what the user gave, else what both uplinks are
 /// known to carry, less a share for everybody else.
@@ -77,19 +76,26 @@ pub fn make(
         .iter()
         .filter_map(|c| c.one_way_ms)
         .fold(0.0, f64::max);
-    let gap = Gap::predict(Known {
-        drain_ms: DRAIN_MS,
-        one_way_ms,
-        burst_bytes: candidates.len() as u64 * WORKING_SET * PAGE_ON_WIRE,
-        link,
-        vms: candidates.len(),
-        cpus: candidates
-            .first()
-            .map_or(1, |c| c.target.abilities.cpus as usize),
-        translated: candidates
-            .first()
-            .is_some_and(|c| c.target.abilities.accel == "tcg"),
-    });
+    let predict = |vms: usize, together: usize| {
+        Gap::predict(Known {
+            drain_ms: DRAIN_MS,
+            one_way_ms,
+            burst_bytes: together as u64 * BURST,
+            link,
+            vms,
+            cpus: candidates
+                .first()
+                .map_or(1, |c| c.target.abilities.cpus as usize),
+            translated: candidates
+                .first()
+                .is_some_and(|c| c.target.abilities.accel == "tcg"),
+        })
+    };
+    let (alone, all) = (predict(1, 1), candidates.len().max(1));
+    let gap = match options.stagger_ms {
+        Some(stagger) if stagger < alone.total_ms() => predict(all, all),
+        _ => predict(all, 1),
+    };
     checks.push(check(
         "network downtime",
         gap.total_ms() <= options.max_gap_ms,

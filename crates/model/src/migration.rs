@@ -46,6 +46,9 @@ pub struct Options {
     pub bandwidth_mbit: f64,
     /// Longest time from the first byte until every VM is ready to switch, seconds.
     pub converge_s: f64,
+    /// From the stop of one VM to that of the next, ms; 0 stops the gang at one moment, `None` takes
+    /// so long that no VM waits for another one's link or CPU.
+    pub stagger_ms: Option<f64>,
 }
 
 impl Default for Options {
@@ -57,6 +60,7 @@ impl Default for Options {
             rehearse: false,
             bandwidth_mbit: 0.0,
             converge_s: 180.0,
+            stagger_ms: None,
         }
     }
 }

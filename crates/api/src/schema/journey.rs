@@ -47,6 +47,10 @@ pub struct Options {
     /// Longest time from the first byte until every VM is ready to switch, seconds.
     #[schema(required = false, default = 180.0)]
     pub converge_s: f64,
+    /// From the stop of one VM to that of the next, ms; 0 stops all at one moment, none lets no VM
+    /// wait for another.
+    #[schema(required = false, minimum = 0.0)]
+    pub stagger_ms: Option<f64>,
 }
 
 /// Where a migration stands; `arrived`, `aborted` and `failed` are final.

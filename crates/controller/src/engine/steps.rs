@@ -25,8 +25,10 @@ const HOLD_SHARE: f64 = 0.6;
 const WINDOW_MS: f64 = 102.0;
 /// Room for a late order, ms.
 const SLACK_MS: f64 = 200.0;
-/// Unlimited iterations before the stop: enough to send what a window left, ms.
-const SPRINT_MS: f64 = 40.0;
+/// Unlimited iterations before the stop, beyond the time to send what a window left, ms.
+const SPRINT_MS: f64 = 30.0;
+/// What a window of the hold leaves is about this many times what a sprint leaves.
+const WINDOW_TO_BURST: u64 = 16;
 /// The guest must answer its agent within this at the target, ms.
 const VERIFY_MS: f64 = 5000.0;
 /// What a host did not do is asked of it again after this.
@@ -298,7 +300,8 @@ impl Steps {
         }
     }
 
-    fn predict(&self) -> Gap {
+    /// The gap of a VM in a gang of `vms` of which this many stop together.
+    fn predict(&self, vms: usize, together: usize) -> Gap {
         let first = self.movers.values().next();
         let one_way_ms = self
             .movers
@@ -308,17 +311,30 @@ impl Steps {
         Gap::predict(gap::Known {
             drain_ms: DRAIN_MS,
             one_way_ms,
-            burst_bytes: self.burst.load(Ordering::Relaxed),
+            burst_bytes: self.burst.load(Ordering::Relaxed) * together as u64
+                / self.movers.len().max(1) as u64,
             link: self.link(),
-            vms: self.movers.len(),
+            vms,
             cpus: first.map_or(1, |m| m.target.abilities.cpus as usize),
             translated: first.is_some_and(|m| m.target.abilities.accel == "tcg"),
         })
     }
 
+    /// Long enough to send what a window of the hold leaves, and then what was dirtied meanwhile.
+    fn sprint_ms(&self) -> f64 {
+        let vms = self.movers.len().max(1) as u64;
+        let left = self.burst.load(Ordering::Relaxed) / vms * WINDOW_TO_BURST;
+        (SPRINT_MS + 1500.0 * left as f64 / self.link()).clamp(SPRINT_MS, 4.0 * SPRINT_MS)
+    }
+
     async fn arm(&self, vms: Vec<VmName>) {
-        let gap = self.predict();
-        tracing::info!(migration = %self.id, ?gap, total_ms = gap.total_ms(), "predicted gap");
+        let alone = self.predict(1, 1);
+        let stagger_ms = self.options.stagger_ms.unwrap_or(alone.stagger_ms());
+        let gap = match stagger_ms < alone.total_ms() {
+            true => self.predict(vms.len(), vms.len()),
+            false => self.predict(vms.len(), 1),
+        };
+        tracing::info!(migration = %self.id, ?gap, stagger_ms, total_ms = gap.total_ms(), "predicted gap");
         let _ = self.input.send(Input::Predicted(gap.total_ms()));
         if gap.total_ms() > self.options.max_gap_ms {
             return self.say(Event::TooLong(format!(
@@ -332,6 +348,7 @@ impl Steps {
             .iter()
             .filter_map(|h| self.hosts.control_delay_ms(h))
             .fold(0.0, f64::max);
+        let sprint_ms = self.sprint_ms();
         let now = self.hosts.now();
         let schedule_of = |source: &HostName| schedule::Known {
             now,
@@ -341,49 +358,71 @@ impl Steps {
                 .map(|peer| (peer.clone(), self.delay(peer, source)))
                 .collect(),
             window_ms: WINDOW_MS,
-            sprint_ms: SPRINT_MS,
-            slack_ms: SLACK_MS,
+            sprint_ms,
+            // Sources are armed one after another.
+            slack_ms: SLACK_MS + 2.0 * slowest * vms.len() as f64,
             drain_ms: DRAIN_MS,
         };
         let movers: Vec<_> = vms.iter().filter_map(|vm| self.movers.get(vm)).collect();
-        // One moment for all: the latest that any of them needs.
+        // The first moment is the latest that any of them needs.
         let stop_at = movers
             .iter()
             .map(|m| Schedule::make(&schedule_of(&m.source.host)).stop_at)
             .max();
-        let Some(stop_at) = stop_at else { return };
-        let results = futures::future::join_all(movers.iter().map(|mover| async {
-            let vm = &mover.member.name;
-            let arm = Order::Arm {
-                migration: self.id.clone(),
-                vm: vm.clone(),
-                stop_at,
-                sprint_ms: SPRINT_MS,
-            };
-            let armed = order(&self.hosts, &mover.source.host, arm);
-            let flips = async {
-                if self.options.order != FlipOrder::BeforeStop {
-                    return Ok(());
+        let Some(mut stop_at) = stop_at else { return };
+        let mut stops = Vec::new();
+        for mover in movers {
+            match self.arm_one(mover, stop_at, sprint_ms).await {
+                Ok(stop) => {
+                    stops.push((mover, stop));
+                    stop_at = stop.plus_ms(stagger_ms);
                 }
+                Err(why) => return self.fail(&mover.member.name, why),
+            }
+        }
+        if self.options.order == FlipOrder::BeforeStop {
+            let flips = stops.iter().map(|(mover, stop)| {
                 let at = peers
                     .iter()
                     .map(|peer| {
                         let ahead = self.delay(peer, &mover.source.host) + DRAIN_MS;
-                        (peer.clone(), stop_at.plus_ms(-ahead))
+                        (peer.clone(), stop.plus_ms(-ahead))
                     })
                     .collect();
-                self.commit(vm, self.there(mover), Some(at)).await
-            };
-            let (armed, flips) = tokio::join!(armed, flips);
-            armed
-                .map(|_| ())
-                .and(flips)
-                .map_err(|why| (vm.clone(), why))
-        }))
-        .await;
-        match results.into_iter().find_map(Result::err) {
-            None => self.say(Event::Scheduled),
-            Some((vm, why)) => self.fail(&vm, why),
+                let vm = &mover.member.name;
+                async move {
+                    let done = self.commit(vm, self.there(mover), Some(at)).await;
+                    done.map_err(|why| (vm, why))
+                }
+            });
+            let told = futures::future::join_all(flips).await;
+            if let Some((vm, why)) = told.into_iter().find_map(Result::err) {
+                return self.fail(vm, why);
+            }
+        }
+        self.say(Event::Scheduled);
+    }
+
+    /// Gives the moment at which the VM will stop: the one asked for, or a little later, when its QEMU
+    /// looks at its limits.
+    async fn arm_one(
+        &self,
+        mover: &Mover,
+        stop_at: model::Nanos,
+        sprint_ms: f64,
+    ) -> Result<model::Nanos, String> {
+        let arm = Order::Arm {
+            migration: self.id.clone(),
+            vm: mover.member.name.clone(),
+            stop_at,
+            sprint_ms,
+        };
+        match order(&self.hosts, &mover.source.host, arm).await? {
+            Answer::Armed { stop_at, .. } => Ok(stop_at),
+            _ => Err(format!(
+                "'{}' did not say when '{}' stops",
+                mover.source.host, mover.member.name
+            )),
         }
     }
 

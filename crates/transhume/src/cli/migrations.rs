@@ -63,6 +63,10 @@ pub(crate) struct JourneyArgs {
     /// Longest time until every VM is ready to switch, seconds [default: 180]
     #[arg(long, value_name = "SECONDS", value_parser = above_zero)]
     converge_s: Option<f64>,
+    /// Time between the stops of two VMs, ms; 0 stops all at one moment: a shorter time in which the
+    /// cluster is on both sides, a longer gap for each VM [default: so that no VM waits for another]
+    #[arg(long, value_name = "MS", value_parser = zero_or_more)]
+    stagger_ms: Option<f64>,
 }
 
 impl JourneyArgs {
@@ -76,6 +80,7 @@ impl JourneyArgs {
             rehearse: self.rehearse,
             bandwidth_mbit: self.bandwidth_mbit.unwrap_or(defaults.bandwidth_mbit),
             converge_s: self.converge_s.unwrap_or(defaults.converge_s),
+            stagger_ms: self.stagger_ms,
         }
     }
 }
@@ -84,6 +89,13 @@ fn above_zero(text: &str) -> Result<f64, String> {
     match text.parse::<f64>() {
         Ok(value) if value.is_finite() && value > 0.0 => Ok(value),
         _ => Err("use a number above 0".to_owned()),
+    }
+}
+
+fn zero_or_more(text: &str) -> Result<f64, String> {
+    match text.parse::<f64>() {
+        Ok(value) if value.is_finite() && value >= 0.0 => Ok(value),
+        _ => Err("use 0 or a number above it".to_owned()),
     }
 }
 
