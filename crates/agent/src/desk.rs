@@ -21,6 +21,9 @@ pub use ovs::Host;
 
 type Move = (MigrationId, VmName);
 
+/// How long a resumed VM is left to those who wait for it before it is asked whether it lives.
+const SETTLE: Duration = Duration::from_millis(250);
+
 /// Everything the agent works with. Clones are the same desk.
 #[derive(Clone)]
 pub struct Desk(Arc<Inner>);
@@ -403,11 +406,14 @@ impl Desk {
             .unwrap_or_else(|| Err(unknown(key)))
     }
 
+    /// Asks a VM that has just been resumed whether it lives.
     async fn verify(&self, key: &Key, wait_ms: f64) -> Result<Answer, String> {
         let vm = self
             .vms
             .get(key)
             .ok_or_else(|| format!("'{}' has no process on this host", key.1))?;
+        // Those who wait for the VM come first: our question would be one more thing that it does before.
+        tokio::time::sleep(SETTLE).await;
         let io = self.host.tap_io();
         let patience = Duration::from_secs_f64(wait_ms.clamp(1.0, 60_000.0) / 1000.0);
         let member = &vm.record.member;

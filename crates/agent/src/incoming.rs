@@ -5,11 +5,11 @@
 //! stream, and the source has sent [`Frame::Stopped`]. One task decides; whoever asks it to discard
 //! the VM before that can be sure that it never ran.
 
-use crate::AgentError;
 use crate::desk::Desk;
 use crate::relay::codec::Expander;
 use crate::relay::{Frame, Opening};
 use crate::vms::{Key, Start, Vm};
+use crate::{AgentError, precedence};
 use model::news::{Answer, News};
 use model::{HostName, Member, MigrationId, Net};
 use qmp::MigrationStatus;
@@ -80,6 +80,11 @@ async fn ready(
             ("return-path", true),
             ("switchover-ack", desk.abilities.prediction),
         ])
+        .await?;
+    // Every peer knows the VM's place from the directory. An announcement would tell nobody anything, and
+    // its way through a guest that has just been resumed costs the first reply some 10 ms under emulation.
+    vm.qmp
+        .set_parameters(serde_json::json!({ "announce-rounds": 0 }))
         .await?;
     let socket = vm.path("in");
     vm.qmp
@@ -226,6 +231,11 @@ impl Receiver {
                 if let Err(error) = self.run_now().await {
                     tracing::error!(%error, "the VM is here and QEMU refuses to run it");
                 }
+                let vm = self.vm.clone();
+                tokio::spawn(async move {
+                    tokio::time::sleep(precedence::FIRST_STEPS).await;
+                    vm.guest_is_ordinary().await;
+                });
                 self.capture = None;
                 let _ = frames.send(Frame::Running).await;
             }

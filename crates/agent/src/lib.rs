@@ -24,6 +24,7 @@ pub mod desk;
 pub mod flips;
 pub mod incoming;
 pub mod outgoing;
+mod precedence;
 pub mod relay;
 pub mod selftest;
 pub mod session;

@@ -97,7 +97,7 @@ async fn machine(
 ) -> Result<Machine, String> {
     let socket = folder.join(name);
     let mut command = tokio::process::Command::new(qemu);
-    crate::vms::ordinary(command.as_std_mut());
+    crate::precedence::ordinary(command.as_std_mut());
     let child = command
         .args([
             "-M",

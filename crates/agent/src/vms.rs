@@ -3,7 +3,7 @@
 //! A VM outlives its agent. What the agent must know of it lies in one folder a VM: the member's
 //! description, the process id with its start time, and the QMP socket.
 
-use crate::AgentError;
+use crate::{AgentError, precedence};
 use model::news::VmHere;
 use model::vm::{Accel, VmState};
 use model::{ClusterName, Member, MemberKind, MigrationId, Net, VmName};
@@ -252,7 +252,7 @@ impl Vms {
             .stdout(Stdio::null())
             .stderr(std::fs::File::create(&log)?)
             .process_group(0);
-        ordinary(&mut command);
+        precedence::early(&mut command);
         let mut child = {
             // The tap's descriptor may be inherited by this one child only: another QEMU that had it
             // too would keep the port busy.
@@ -283,12 +283,18 @@ impl Vms {
             serde_json::to_vec(&record).map_err(std::io::Error::from)?,
         )?;
         match Qmp::connect(folder.join("qmp")).await {
-            Ok(qmp) => Ok(self.insert(Vm {
-                record,
-                qmp,
-                tap: Some(tap),
-                folder,
-            })),
+            Ok(qmp) => {
+                let vm = self.insert(Vm {
+                    record,
+                    qmp,
+                    tap: Some(tap),
+                    folder,
+                });
+                if how != Start::Incoming {
+                    vm.guest_is_ordinary().await;
+                }
+                Ok(vm)
+            }
             Err(error) => {
                 end_process(&record);
                 let words = std::fs::read_to_string(&log).unwrap_or_default();
@@ -397,6 +403,28 @@ impl Vm {
         words.lines().last().unwrap_or("it said nothing").to_owned()
     }
 
+    /// The guest's own threads share the CPUs as everybody does; see [`precedence`].
+    pub async fn guest_is_ordinary(&self) {
+        #[derive(Deserialize)]
+        #[serde(rename_all = "kebab-case")]
+        struct Cpu {
+            thread_id: i32,
+        }
+        let cpus = self
+            .qmp
+            .query::<Vec<Cpu>>("query-cpus-fast", serde_json::json!({}))
+            .await;
+        match cpus {
+            Ok(cpus) => {
+                let threads: Vec<_> = cpus.iter().map(|cpu| cpu.thread_id).collect();
+                precedence::usual(&threads);
+            }
+            Err(error) => {
+                tracing::warn!(%error, vm = %self.record.member.name, "its threads are not known")
+            }
+        }
+    }
+
     /// True while the process lives.
     pub fn alive(&self) -> bool {
         alive(&self.record)
@@ -413,20 +441,6 @@ impl Vm {
             Ok(_) => VmState::Paused,
             Err(_) => VmState::Gone,
         }
-    }
-}
-
-/// Lets a child run under the ordinary scheduler (sched(7)), whatever the agent itself was given:
-/// an agent and its switch that go before everything else must not take the guests along.
-pub(crate) fn ordinary(command: &mut Command) {
-    // SAFETY: one system call with a structure on the stack, between fork and exec.
-    unsafe {
-        command.pre_exec(|| {
-            let mut parameters: libc::sched_param = std::mem::zeroed();
-            parameters.sched_priority = 0;
-            libc::sched_setscheduler(0, libc::SCHED_OTHER, &raw const parameters);
-            Ok(())
-        });
     }
 }
 

@@ -7,6 +7,7 @@ use crate::relay::{Frame, Opening};
 use crate::vms::{KEEP, Key, Moving, Vm};
 use control::projection::Arrivals;
 use migration::hold::{Hold, Look, PAGE, Verdict};
+use migration::salvage::held_by_qemu;
 use model::Nanos;
 use model::migration::{FlipOrder, Progress};
 use model::news::{Answer, News};
@@ -62,6 +63,8 @@ pub(super) struct Driver {
     returned_all: bool,
     over: bool,
     gate: Option<ovs::Gate>,
+    /// What went to the guest since it was armed.
+    recent: Option<ovs::Capture>,
 }
 
 impl Driver {
@@ -141,6 +144,7 @@ impl Driver {
             returned_all: false,
             over: false,
             gate: None,
+            recent: None,
         })
     }
 
@@ -318,7 +322,14 @@ impl Driver {
         for pause in [0, 2, 6] {
             tokio::time::sleep(Duration::from_millis(pause)).await;
             match ovs::tap::read_waiting(tap) {
-                Ok(packets) if !packets.is_empty() => {
+                Ok(mut packets) if !packets.is_empty() => {
+                    if salvaged == 0
+                        && let Some(recent) = &self.recent
+                    {
+                        let recent = recent.take();
+                        let held = held_by_qemu(&recent, &packets);
+                        packets.splice(0..0, held.iter().cloned());
+                    }
                     salvaged += packets.len() as u64;
                     let _ = pump.frames.send(Frame::Packets(packets)).await;
                 }
@@ -522,7 +533,14 @@ impl Driver {
                 stop_at,
                 sprint_ms,
                 reply,
-            } => self.arm(stop_at, sprint_ms, reply),
+            } => {
+                self.arm(stop_at, sprint_ms, reply);
+                let (ifname, mac) = (&self.vm.record.ifname, self.vm.record.member.mac);
+                match self.around.host.tap_io().capture(ifname, mac).await {
+                    Ok(capture) => self.recent = Some(capture),
+                    Err(error) => tracing::warn!(%error, "what goes to the guest is not seen"),
+                }
+            }
             Command::Release(reply) => {
                 let result = match self.armed.as_mut() {
                     Some(armed) if self.around.clock.now() < armed.stop_at => {
@@ -561,7 +579,21 @@ impl Driver {
     }
 
     fn arm(&mut self, stop_at: Nanos, sprint_ms: f64, reply: Reply) {
-        let sprint_at = stop_at.plus_ms(-sprint_ms - WINDOW_MS);
+        // With the window's beginning known the sprint takes no longer than it must; new limits are set half
+        // a window ahead of it. Else they are set so early that any window is long enough.
+        let in_ms = stop_at.ms_since(self.around.clock.now()) - sprint_ms;
+        let window = self
+            .pump
+            .as_ref()
+            .and_then(|pump| pump.counters.window_in(in_ms));
+        tracing::info!(migration = %self.job.migration, vm = %self.job.vm, in_ms, ?window, "armed");
+        let (stop_at, sprint_at) = match window {
+            Some(window) => {
+                let stop_at = stop_at.plus_ms(window - in_ms);
+                (stop_at, stop_at.plus_ms(-sprint_ms - WINDOW_MS / 2.0))
+            }
+            None => (stop_at, stop_at.plus_ms(-sprint_ms - WINDOW_MS)),
+        };
         let result = if !self.held || self.stopped {
             Err(format!("'{}' is not on hold", self.job.vm))
         } else {

@@ -4,12 +4,13 @@ use crate::AgentError;
 use crate::relay::codec::Compressor;
 use crate::relay::{Frame, Opening, socket};
 use migration::return_path::ReturnPath;
+use migration::window::Windows;
 use rustls_pki_types::ServerName;
 use std::net::SocketAddr;
 use std::os::fd::OwnedFd;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::net::{TcpStream, UnixStream};
@@ -36,7 +37,7 @@ pub(super) enum Peer {
 }
 
 /// Bytes so far.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Counters {
     /// From QEMU.
     pub(super) sent: AtomicU64,
@@ -44,6 +45,28 @@ pub(super) struct Counters {
     pub(super) wire: AtomicU64,
     /// Whether QEMU's bytes are compressed from now on.
     pub(super) compress: AtomicBool,
+    /// When QEMU's windows begin.
+    windows: Mutex<Windows>,
+    began: Instant,
+}
+
+impl Counters {
+    fn new() -> Self {
+        Self {
+            sent: AtomicU64::new(0),
+            wire: AtomicU64::new(0),
+            compress: AtomicBool::new(false),
+            windows: Mutex::default(),
+            began: Instant::now(),
+        }
+    }
+
+    /// How many ms from now QEMU's next window begins, `in_ms` from now or later.
+    pub(super) fn window_in(&self, in_ms: f64) -> Option<f64> {
+        let now = self.began.elapsed().as_secs_f64() * 1000.0;
+        let windows = self.windows.lock().ok()?;
+        Some(windows.next(now + in_ms)? - now)
+    }
 }
 
 /// The moving parts, as the driver sees them.
@@ -100,7 +123,7 @@ impl Pump {
             Arc::new(Mutex::new(return_path)),
             Arc::new(tokio::sync::Mutex::new(to_qemu)),
         );
-        let counters = Arc::new(Counters::default());
+        let counters = Arc::new(Counters::new());
         let (frames, frames_in) = mpsc::channel(64);
         let (peer_out, peer) = mpsc::channel(1024);
         let tasks = vec![
@@ -166,6 +189,7 @@ async fn outwards(
     peer: mpsc::Sender<Peer>,
 ) {
     let result: std::io::Result<()> = async {
+        let began = counters.began;
         let mut compressor = Compressor::new()?;
         let mut buffer = vec![0; CHUNK];
         let mut qemu_open = true;
@@ -183,6 +207,9 @@ async fn outwards(
                     if read == 0 {
                         qemu_open = false;
                         continue;
+                    }
+                    if let Ok(mut windows) = counters.windows.lock() {
+                        windows.heard(began.elapsed().as_secs_f64() * 1000.0);
                     }
                     let bytes = &buffer[..read];
                     let data = if counters.compress.load(Ordering::Relaxed) {
