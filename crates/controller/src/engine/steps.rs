@@ -26,7 +26,7 @@ const WINDOW_MS: f64 = 102.0;
 /// Room for a late order, ms.
 const SLACK_MS: f64 = 200.0;
 /// Unlimited iterations before the stop, beyond the time to send what a window left, ms.
-const SPRINT_MS: f64 = 30.0;
+const SPRINT_MS: f64 = 15.0;
 /// What a window of the hold leaves is about this many times what a sprint leaves.
 const WINDOW_TO_BURST: u64 = 16;
 /// The guest must answer its agent within this at the target, ms.
@@ -324,7 +324,7 @@ impl Steps {
     fn sprint_ms(&self) -> f64 {
         let vms = self.movers.len().max(1) as u64;
         let left = self.burst.load(Ordering::Relaxed) / vms * WINDOW_TO_BURST;
-        (SPRINT_MS + 1500.0 * left as f64 / self.link()).clamp(SPRINT_MS, 4.0 * SPRINT_MS)
+        (SPRINT_MS + 1500.0 * left as f64 / self.link()).clamp(SPRINT_MS, 8.0 * SPRINT_MS)
     }
 
     async fn arm(&self, vms: Vec<VmName>) {
