@@ -82,7 +82,7 @@ async fn ready(
         ])
         .await?;
     // Every peer knows the VM's place from the directory. An announcement would tell nobody anything, and
-    // its way through a guest that has just been resumed costs the first reply some 10 ms under emulation.
+    // its way through a guest that has just been resumed would delay the first reply.
     vm.qmp
         .set_parameters(serde_json::json!({ "announce-rounds": 0 }))
         .await?;

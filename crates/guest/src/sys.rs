@@ -96,7 +96,7 @@ impl Epoll {
 }
 
 /// One alarm, finer than milliseconds. It stays set over any number of waits: a timeout of epoll's own
-/// would be set and cancelled at each, and under emulation that is half the cost of a short wait.
+/// would be set and cancelled at each, which is dear under emulation.
 pub(crate) struct Alarm {
     fd: OwnedFd,
     set: u64,

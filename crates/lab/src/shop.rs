@@ -23,8 +23,8 @@ pub const CLIENT_SITE: &str = "office";
 /// Most VMs of the cluster.
 pub const MOST_VMS: u8 = 16;
 
-/// Words for the guest's kernel. After a migration an emulator translates all code anew, some 15 us a
-/// block: what no test needs is left out, so that the figures tell of the move and not of the emulator.
+/// Words for the guest's kernel. After a migration an emulator translates all code anew,
+/// block by block: what no test needs is left out, so that the figures tell of the move and not of the emulator.
 const LEAN: &str = "mitigations=off nowatchdog psi=0 lsm=yama cgroup_disable=memory hardened_usercopy=off highres=off nohz=off";
 
 /// What a VM's memory sees.
@@ -50,9 +50,9 @@ impl Load {
     };
 }
 
-/// What is usual for [`Shop::talk_ms`]. A guest that is emulated pays some 200 µs for a frame:
-/// with 2 ms, four of them are busy with each other, and on two cores lose what others send them.
-pub const TALK_MS: u32 = 20;
+/// What is usual for [`Shop::talk_ms`]. An emulated guest pays much CPU for each frame: with 2 ms, four of
+/// them are busy with each other, and on two cores lose what others send them.
+pub const TALK_MS: u32 = 10;
 
 /// How the cluster is made.
 #[derive(Debug, Clone, PartialEq, Eq)]

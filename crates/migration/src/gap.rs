@@ -48,8 +48,7 @@ const RESUME_MS: f64 = 4.0;
 const FIRST_REPLY_TCG_MS: f64 = 45.0;
 const FIRST_REPLY_KVM_MS: f64 = 2.0;
 /// How much longer that takes for each further VM per CPU: the others of the gang compute as well, here and,
-/// until they stop, at the source. Measured with four emulated VMs on two CPUs: 49 ms alone, some 160
-/// to 180 ms in the gang.
+/// until they stop, at the source. Fitted to the gaps of four emulated VMs on two CPUs.
 const CROWD: f64 = 2.4;
 
 impl Gap {

@@ -16,7 +16,6 @@ use std::process::{Command, Stdio};
 
 use nix::mount::{MntFlags, MsFlags, mount};
 use nix::sched::{CloneFlags, unshare};
-use nix::sys::resource::{Resource, setrlimit};
 use nix::unistd::{ForkResult, fork, getegid, geteuid, pipe, setsid};
 
 use super::{BoxError, children, warden};
@@ -188,7 +187,6 @@ fn leave(folder: Option<&Folder>) -> Step<()> {
     let _ = setsid();
     // Agents and switches go before VMs in their switchover, and those before the rest.
     children::schedule(libc::SCHED_RR, 2);
-    let _ = setrlimit(Resource::RLIMIT_RTPRIO, 2, 2);
     let (uid, gid) = (geteuid(), getegid());
     step(
         "cannot make namespaces",

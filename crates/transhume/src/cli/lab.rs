@@ -57,7 +57,7 @@ pub(crate) struct UpArgs {
     #[arg(long)]
     pub(crate) idle: bool,
     /// Interval of the UDP streams among the VMs, ms; 0 is none
-    #[arg(long, value_name = "MS", default_value_t = 10)]
+    #[arg(long, value_name = "MS", default_value_t = lab::shop::TALK_MS)]
     pub(crate) talk_ms: u32,
     /// How the cluster's frames travel between hosts
     #[arg(long, value_enum, default_value = "vxlan")]
