@@ -45,18 +45,20 @@ impl Schedule {
         let before_stop = (orders + farthest + known.drain_ms)
             .max(known.slowest_control_ms + known.slack_ms + known.window_ms + known.sprint_ms);
         let stop_at = known.now.plus_ms(before_stop);
-        let flip_at = known
-            .to_source_ms
-            .iter()
-            .map(|(host, delay)| (host.clone(), stop_at.plus_ms(-delay - known.drain_ms)))
-            .collect();
+        let flip_at = flips(stop_at, &known.to_source_ms, known.drain_ms);
         Self { stop_at, flip_at }
     }
+}
 
-    /// The earliest flip, if there is any peer.
-    pub fn first_flip(&self) -> Option<Nanos> {
-        self.flip_at.values().min().copied()
-    }
+/// When each peer flips for a VM that stops at `stop_at`; delays to its source and drain in ms.
+pub fn flips(
+    stop_at: Nanos,
+    to_source_ms: &BTreeMap<HostName, f64>,
+    drain_ms: f64,
+) -> BTreeMap<HostName, Nanos> {
+    let flip =
+        |(host, delay): (&HostName, &f64)| (host.clone(), stop_at.plus_ms(-delay - drain_ms));
+    to_source_ms.iter().map(flip).collect()
 }
 
 #[cfg(test)]

@@ -357,13 +357,16 @@ impl Steps {
             .fold(0.0, f64::max);
         let sprint_ms = self.sprint_ms();
         let now = self.hosts.now();
+        let to_source = |source: &HostName| -> BTreeMap<_, _> {
+            peers
+                .iter()
+                .map(|peer| (peer.clone(), self.delay(peer, source)))
+                .collect()
+        };
         let schedule_of = |source: &HostName| schedule::Known {
             now,
             slowest_control_ms: slowest,
-            to_source_ms: peers
-                .iter()
-                .map(|peer| (peer.clone(), self.delay(peer, source)))
-                .collect(),
+            to_source_ms: to_source(source),
             window_ms: WINDOW_MS,
             sprint_ms,
             // Sources are armed one after another.
@@ -389,13 +392,8 @@ impl Steps {
         }
         if self.options.order == FlipOrder::BeforeStop {
             let flips = stops.iter().map(|(mover, stop)| {
-                let at = peers
-                    .iter()
-                    .map(|peer| {
-                        let ahead = self.delay(peer, &mover.source.host) + DRAIN_MS;
-                        (peer.clone(), stop.plus_ms(-ahead))
-                    })
-                    .collect();
+                let delays = to_source(&mover.source.host);
+                let at = schedule::flips(*stop, &delays, DRAIN_MS);
                 let vm = &mover.member.name;
                 async move {
                     let done = self.commit(vm, self.there(mover), Some(at)).await;
