@@ -8,11 +8,14 @@
 //! itself; without, the switchover is what the host's load makes of it.
 
 use std::os::unix::process::CommandExt;
-use std::process::Command;
+use std::process::{Child, Command};
+use std::thread::JoinHandle;
 use std::time::Duration;
 
 /// Below the switch and the agents, which run at 2 where they have precedence.
 const PRIORITY: libc::c_int = 1;
+
+const REAPER: &str = "reaper";
 
 /// A resumed VM has answered what waited for it after this.
 pub(crate) const FIRST_STEPS: Duration = Duration::from_millis(100);
@@ -38,6 +41,17 @@ pub(crate) fn early(command: &mut Command) {
             Ok(())
         });
     }
+}
+
+/// Reaps a child when it has ended. An ordinary thread does: a reaper waits in the kernel, spinning,
+/// for the child's last threads, and one that goes before them keeps them from the CPU and never ends.
+pub(crate) fn reap(mut child: Child) -> std::io::Result<JoinHandle<()>> {
+    std::thread::Builder::new()
+        .name(REAPER.to_owned())
+        .spawn(move || {
+            schedule(0, libc::SCHED_OTHER, 0);
+            let _ = child.wait();
+        })
 }
 
 /// These threads are ordinary ones from now on.
@@ -78,5 +92,40 @@ mod tests {
         assert_eq!(policy(pid), libc::SCHED_OTHER);
         child.kill().unwrap();
         child.wait().unwrap();
+    }
+
+    #[test]
+    fn a_child_is_reaped_by_an_ordinary_thread_whatever_its_parent_is() {
+        let child = Command::new("sleep").arg("60").spawn().unwrap();
+        let pid = child.id() as i32;
+        schedule(0, libc::SCHED_RR, PRIORITY);
+        let reaper = reap(child).unwrap();
+        schedule(0, libc::SCHED_OTHER, 0);
+        let reapers = || {
+            let threads = std::fs::read_dir("/proc/self/task").unwrap().flatten();
+            threads
+                .filter(|thread| {
+                    let name = std::fs::read_to_string(thread.path().join("comm"));
+                    name.is_ok_and(|name| name.trim() == REAPER)
+                })
+                .map(|thread| thread.file_name().to_str().unwrap().parse().unwrap())
+                .collect::<Vec<i32>>()
+        };
+        let begun = std::time::Instant::now();
+        while reapers().is_empty()
+            || reapers()
+                .into_iter()
+                .any(|t| policy(t) != libc::SCHED_OTHER)
+        {
+            assert!(begun.elapsed() < Duration::from_secs(10));
+            std::thread::yield_now();
+        }
+        usual(&[pid]);
+        nix::sys::signal::kill(
+            nix::unistd::Pid::from_raw(pid),
+            nix::sys::signal::Signal::SIGKILL,
+        )
+        .unwrap();
+        reaper.join().unwrap();
     }
 }

@@ -253,7 +253,7 @@ impl Vms {
             .stderr(std::fs::File::create(&log)?)
             .process_group(0);
         precedence::early(&mut command);
-        let mut child = {
+        let child = {
             // The tap's descriptor may be inherited by this one child only: another QEMU that had it
             // too would keep the port busy.
             let _one_at_a_time = self.spawning.lock();
@@ -268,9 +268,7 @@ impl Vms {
             })?
         };
         let pid = child.id() as i32;
-        std::thread::spawn(move || {
-            let _ = child.wait();
-        });
+        precedence::reap(child)?;
         let record = Record {
             net: net.clone(),
             member: member.clone(),

@@ -274,11 +274,7 @@ impl Steps {
         let Some(mover) = self.movers.get(&vm) else {
             return;
         };
-        let mut rate = self.link();
-        if mover.source.abilities.accel == "tcg" {
-            rate = rate.min(TRANSLATED_RATE);
-        }
-        let share = rate / self.movers.len().max(1) as f64;
+        let share = self.copy_rate() / self.movers.len().max(1) as f64;
         let relay = self
             .relays
             .lock()
@@ -327,11 +323,20 @@ impl Steps {
         })
     }
 
+    /// What the whole gang may be copied at, bytes a second.
+    fn copy_rate(&self) -> f64 {
+        let translated = |m: &Mover| m.source.abilities.accel == "tcg";
+        match self.movers.values().any(translated) {
+            true => self.link().min(TRANSLATED_RATE),
+            false => self.link(),
+        }
+    }
+
     /// Long enough to send what a window of the hold leaves, and then what was dirtied meanwhile.
     fn sprint_ms(&self) -> f64 {
         let vms = self.movers.len().max(1) as u64;
         let left = self.burst.load(Ordering::Relaxed) / vms * WINDOW_TO_BURST;
-        (SPRINT_MS + 1500.0 * left as f64 / self.link()).clamp(SPRINT_MS, 8.0 * SPRINT_MS)
+        (SPRINT_MS + 1500.0 * left as f64 / self.copy_rate()).clamp(SPRINT_MS, 8.0 * SPRINT_MS)
     }
 
     async fn arm(&self, vms: Vec<VmName>) {

@@ -107,8 +107,8 @@ pub(crate) fn start(program: &Program, stdio: Stdio3) -> io::Result<i32> {
         command.current_dir(cwd);
     }
     let urgent = program.urgent;
-    // SAFETY: the warden has one thread, so the forked child may do what the parent may; these are
-    // plain system calls anyway.
+    // SAFETY: the warden's other thread waits for this one meanwhile and holds no lock, so the forked
+    // child may do what the parent may; these are plain system calls anyway.
     unsafe {
         command.pre_exec(move || {
             nix::unistd::setsid()?;
@@ -212,8 +212,15 @@ pub(crate) fn outside_id(inside: i32) -> Option<ProcessId> {
     let proc_root = Path::new(OUTSIDE_PROC);
     let me = fs::read_link(proc_root.join("self")).ok()?;
     let me: i32 = me.to_str()?.parse().ok()?;
-    let list = fs::read_to_string(proc_root.join(format!("{me}/task/{me}/children"))).ok()?;
-    list.split_whitespace()
+    // Children are listed with the thread that started them.
+    let threads = fs::read_dir(proc_root.join(format!("{me}/task"))).ok()?;
+    let lists: Vec<String> = threads
+        .flatten()
+        .filter_map(|thread| fs::read_to_string(thread.path().join("children")).ok())
+        .collect();
+    lists
+        .iter()
+        .flat_map(|list| list.split_whitespace())
         .filter_map(|word| word.parse().ok())
         .find(|pid| {
             process::nested_pids(proc_root, *pid).is_some_and(|n| n.last() == Some(&inside))

@@ -15,6 +15,7 @@ mod children;
 mod client;
 mod down;
 mod enter;
+mod launcher;
 mod warden;
 mod wire;
 

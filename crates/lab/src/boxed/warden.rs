@@ -1,6 +1,6 @@
 //! The warden: first process of the box. It reaps, supervises and answers on the control socket.
 //!
-//! One thread, one poll loop. It knows nothing of sites or VMs. It ends on request, on SIGTERM, or
+//! One poll loop, and one thread that starts what the loop wants started. It knows nothing of sites or VMs. It ends on request, on SIGTERM, or
 //! when the lab folder is gone (then nobody could reach it any more); with it ends everything in
 //! its pid namespace, however it ended.
 
@@ -15,6 +15,7 @@ use nix::sys::signalfd::{SfdFlags, SignalFd};
 use nix::unistd::Pid;
 
 use super::children::{self, Stdio3};
+use super::launcher::Launcher;
 use super::wire::{self, BoxStatus, End, ProcessStatus, Program, Reply, Request};
 use crate::folder::{self, Folder};
 use crate::process;
@@ -49,6 +50,7 @@ pub(crate) fn run(folder: &Folder, listener: UnixListener) -> io::Result<()> {
     let signals = SignalFd::with_flags(&mask, SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK)?;
     let mut warden = Warden {
         folder: folder.clone(),
+        launcher: Launcher::start()?,
         processes: Vec::new(),
         execs: Vec::new(),
         ending: None,
@@ -78,6 +80,7 @@ pub(crate) fn run(folder: &Folder, listener: UnixListener) -> io::Result<()> {
 
 struct Warden {
     folder: Folder,
+    launcher: Launcher,
     processes: Vec<ProcessStatus>,
     execs: Vec<Exec>,
     ending: Option<Ending>,
@@ -150,7 +153,7 @@ impl Warden {
             Request::Exec { program } => {
                 let started = Stdio3::from_fds(fds)
                     .ok_or_else(|| io::Error::other("exec needs three descriptors"))
-                    .and_then(|stdio| children::start(&program, stdio));
+                    .and_then(|stdio| self.launcher.launch(program, stdio));
                 match started {
                     Ok(pid) => return self.execs.push(Exec { stream, pid }),
                     Err(e) => error(e.to_string()),
@@ -178,7 +181,8 @@ impl Warden {
                 "a process {name} runs already: kill it first"
             )));
         }
-        let pid = children::start(&program, Stdio3::log(&self.folder.log(&name))?)?;
+        let log = Stdio3::log(&self.folder.log(&name))?;
+        let pid = self.launcher.launch(program.clone(), log)?;
         let outside = children::outside_id(pid);
         if let Some(id) = outside {
             // The pid file is for people and tests; the box ends without it.
