@@ -2,6 +2,7 @@
 
 use crate::clock::Clock;
 use crate::relay::listener::{self, Expectations};
+use crate::stall::{self, Waits};
 use crate::vms::{Start, Vms};
 use crate::{AgentConfig, AgentError, delays, flips, incoming, outgoing, selftest};
 use identity::{Credentials, tls};
@@ -44,6 +45,8 @@ pub struct Inner {
     pub expectations: Expectations,
     /// What the host can do.
     pub abilities: Abilities,
+    /// What an ordinary thread waits for a CPU here.
+    stall: Arc<Mutex<Waits>>,
     tls: Arc<rustls::ClientConfig>,
     inbox: Mutex<Option<mpsc::UnboundedReceiver<News>>>,
     outgoing: Mutex<HashMap<Move, mpsc::Sender<outgoing::Command>>>,
@@ -94,6 +97,7 @@ impl Desk {
             news,
             expectations,
             abilities,
+            stall: stall::measure()?,
             inbox: Mutex::new(Some(inbox)),
             outgoing: Mutex::default(),
             incoming: Mutex::default(),
@@ -275,6 +279,7 @@ impl Desk {
             } => self.verify(&(cluster, vm), wait_ms).await,
             Order::MeasureDelays { hosts } => Ok(Answer::Delays {
                 one_way_ms: delays::measure(hosts).await,
+                stall_ms: self.stall.lock().map_or(0.0, |waits| waits.longest_ms()),
             }),
             Order::ListVms => Ok(Answer::Vms {
                 vms: self.vms.here().await,

@@ -28,6 +28,7 @@ mod precedence;
 pub mod relay;
 pub mod selftest;
 pub mod session;
+pub mod stall;
 pub mod vms;
 
 pub use config::AgentConfig;

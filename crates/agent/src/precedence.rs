@@ -49,9 +49,14 @@ pub(crate) fn reap(mut child: Child) -> std::io::Result<JoinHandle<()>> {
     std::thread::Builder::new()
         .name(REAPER.to_owned())
         .spawn(move || {
-            schedule(0, libc::SCHED_OTHER, 0);
+            be_ordinary();
             let _ = child.wait();
         })
+}
+
+/// This thread is an ordinary one from now on.
+pub(crate) fn be_ordinary() {
+    schedule(0, libc::SCHED_OTHER, 0);
 }
 
 /// These threads are ordinary ones from now on.

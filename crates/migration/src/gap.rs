@@ -3,7 +3,7 @@
 //! gap = drain + stop latency + one-way delay of the WAN + what the VMs that stop together still have
 //! to send / link + resume to first reply. All parts are measured or set beforehand; the last part is
 //! the cost of a fresh QEMU process, which grows when a gang has more VMs than the target has CPUs (TCG
-//! translates anew). VMs of a gang stop one after another, [`Gap::stagger_ms`] apart.
+//! translates anew) + what the target's load may add, as its agent measures it. VMs of a gang stop one after another, [`Gap::stagger_ms`] apart.
 
 /// Parts of a predicted gap, ms.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -18,6 +18,8 @@ pub struct Gap {
     pub burst_ms: f64,
     /// From the resume to the first reply.
     pub first_reply_ms: f64,
+    /// What the target's load may add, as measured there.
+    pub stall_ms: f64,
 }
 
 /// What is known when a gap is predicted.
@@ -37,6 +39,8 @@ pub struct Known {
     pub cpus: usize,
     /// True when the target translates (TCG).
     pub translated: bool,
+    /// Longest that an ordinary thread of the target waited for a CPU lately, ms.
+    pub stall_ms: f64,
 }
 
 /// Release to stop: one short pass of QEMU and the way through the relay, ms.
@@ -66,18 +70,24 @@ impl Gap {
             one_way_ms: known.one_way_ms,
             burst_ms: known.burst_bytes as f64 / known.link.max(1.0) * 1000.0,
             first_reply_ms: (RESUME_MS + one) * (1.0 + CROWD * (per_cpu - 1.0)),
+            stall_ms: known.stall_ms,
         }
     }
 
     /// The whole gap, ms.
     pub fn total_ms(&self) -> f64 {
-        self.drain_ms + self.stop_ms + self.one_way_ms + self.burst_ms + self.first_reply_ms
+        self.drain_ms
+            + self.stop_ms
+            + self.one_way_ms
+            + self.burst_ms
+            + self.first_reply_ms
+            + self.stall_ms
     }
 
     /// When the next VM may stop after one with this gap, ms: the one before it has had time to answer
     /// what waited for it.
     pub fn stagger_ms(&self) -> f64 {
-        self.total_ms() * 2.6
+        (self.total_ms() - self.stall_ms) * 2.6
     }
 }
 
@@ -95,6 +105,7 @@ mod tests {
             vms: 4,
             cpus: 2,
             translated: true,
+            stall_ms: 0.0,
         };
         let gap = Gap::predict(known);
         assert_eq!(gap.burst_ms, 40.0);
@@ -103,5 +114,10 @@ mod tests {
             ..known
         });
         assert!((twice.total_ms() - gap.total_ms() - 40.0).abs() < 1e-6);
+        let busy = Gap::predict(Known {
+            stall_ms: 25.0,
+            ..known
+        });
+        assert!((busy.total_ms() - gap.total_ms() - 25.0).abs() < 1e-6);
     }
 }

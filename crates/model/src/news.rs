@@ -107,6 +107,9 @@ pub enum Answer {
     Delays {
         /// Host and delay.
         one_way_ms: Vec<(HostName, f64)>,
+        /// Longest that an ordinary thread of this host waited for a CPU in the last ten seconds, ms.
+        #[serde(default)]
+        stall_ms: f64,
     },
     /// The VMs here.
     Vms {

@@ -5,7 +5,7 @@ use super::port::Door;
 use crate::clock;
 use crate::hosts::{Connection, Outbox};
 use futures::StreamExt;
-use model::news::{Hello, News, Up};
+use model::news::{Answer, Hello, News, Up};
 use model::order::{Down, MAX_FRAME, Order, PROTOCOL};
 use rustls::pki_types::CertificateDer;
 use std::sync::Arc;
@@ -116,11 +116,15 @@ async fn listen(frames: &mut Frames, connection: &Arc<Connection>, door: &Door) 
     }
 }
 
-/// Measures the round trip of the smallest order there is.
+/// Measures the round trip of the smallest order there is, and hears of the host's load.
 async fn ping(connection: &Arc<Connection>) {
     loop {
         match connection.send(Order::MeasureDelays { hosts: Vec::new() }) {
-            Ok(waiting) => drop(waiting.answer().await),
+            Ok(waiting) => {
+                if let Ok(Answer::Delays { stall_ms, .. }) = waiting.answer().await {
+                    connection.set_stall_ms(stall_ms);
+                }
+            }
             Err(_) => std::future::pending().await,
         }
         tokio::time::sleep(PING).await;

@@ -184,6 +184,7 @@ impl Engine {
                 source: &mover.source,
                 target: &mover.target,
                 one_way_ms,
+                stall_ms: self.hosts.stall_ms(&mover.target.host).unwrap_or_default(),
             })
             .collect();
         let mtu = self

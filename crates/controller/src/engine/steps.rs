@@ -5,7 +5,7 @@ use super::{Mover, order};
 use crate::{Hosts, Registry};
 use migration::gang::{Command, Event};
 use migration::gap::{self, Gap};
-use migration::plan::{Candidate, DRAIN_MS, link_rate};
+use migration::plan::{Candidate, DRAIN_MS, copy_rate, link_rate};
 use migration::schedule::{self, Schedule};
 use model::migration::{FlipOrder, Migration, Options};
 use model::news::{Answer, Hello};
@@ -21,9 +21,6 @@ use tokio::sync::mpsc;
 const BULK_SHARE: f64 = 0.82;
 /// Rate on hold, as a share of the link, before compression.
 const HOLD_SHARE: f64 = 0.6;
-/// Most that a gang of emulated VMs is copied at, bytes a second: guests and the copying share the CPUs, and
-/// at 1 Gbit/s guests on two CPUs were seen to stand still for more than a second.
-const TRANSLATED_RATE: f64 = 25e6;
 /// QEMU takes new limits at the end of its 100 ms window.
 const WINDOW_MS: f64 = 102.0;
 /// Room for a late order, ms.
@@ -64,7 +61,7 @@ pub(crate) async fn one_way(hosts: &Hosts, from: &HostName, to: &Hello) -> Optio
         hosts: vec![(to.host.clone(), to.delay_responder)],
     };
     match hosts.order(from, question).await {
-        Ok(Answer::Delays { one_way_ms }) => one_way_ms.first().map(|(_, ms)| *ms),
+        Ok(Answer::Delays { one_way_ms, .. }) => one_way_ms.first().map(|(_, ms)| *ms),
         _ => None,
     }
 }
@@ -167,19 +164,27 @@ impl Steps {
             .unwrap_or(0.0)
     }
 
-    /// The link that the gang shares, bytes a second.
-    fn link(&self) -> f64 {
-        let candidates: Vec<_> = self
-            .movers
+    fn candidates(&self) -> Vec<Candidate<'_>> {
+        self.movers
             .values()
             .map(|m| Candidate {
                 member: &m.member,
                 source: &m.source,
                 target: &m.target,
                 one_way_ms: None,
+                stall_ms: self.hosts.stall_ms(&m.target.host).unwrap_or_default(),
             })
-            .collect();
-        link_rate(&candidates, &self.options)
+            .collect()
+    }
+
+    /// The link that the gang shares, bytes a second.
+    fn link(&self) -> f64 {
+        link_rate(&self.candidates(), &self.options)
+    }
+
+    /// What the whole gang may be copied at, bytes a second.
+    fn copy_rate(&self) -> f64 {
+        copy_rate(&self.candidates(), &self.options)
     }
 
     pub(crate) async fn carry_out(&self, command: Command) {
@@ -311,6 +316,10 @@ impl Steps {
             .values()
             .map(|m| self.delay(&m.target.host, &m.source.host))
             .fold(0.0, f64::max);
+        let targets = self.movers.values().map(|m| &m.target.host);
+        let stall_ms = targets
+            .filter_map(|host| self.hosts.stall_ms(host))
+            .fold(0.0, f64::max);
         Gap::predict(gap::Known {
             drain_ms: DRAIN_MS,
             one_way_ms,
@@ -320,16 +329,8 @@ impl Steps {
             vms,
             cpus: first.map_or(1, |m| m.target.abilities.cpus as usize),
             translated: first.is_some_and(|m| m.target.abilities.accel == "tcg"),
+            stall_ms,
         })
-    }
-
-    /// What the whole gang may be copied at, bytes a second.
-    fn copy_rate(&self) -> f64 {
-        let translated = |m: &Mover| m.source.abilities.accel == "tcg";
-        match self.movers.values().any(translated) {
-            true => self.link().min(TRANSLATED_RATE),
-            false => self.link(),
-        }
     }
 
     /// Long enough to send what a window of the hold leaves, and then what was dirtied meanwhile.

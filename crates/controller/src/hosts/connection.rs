@@ -30,6 +30,7 @@ pub(crate) struct Connection {
     rows: Mutex<Rows<Order>>,
     number: AtomicU64,
     trips: Mutex<VecDeque<Duration>>,
+    stall_ms: Mutex<Option<f64>>,
     ended: CancellationToken,
 }
 
@@ -47,6 +48,7 @@ impl Connection {
             rows: Mutex::default(),
             number: AtomicU64::new(1),
             trips: Mutex::default(),
+            stall_ms: Mutex::default(),
             ended: CancellationToken::new(),
         }
     }
@@ -142,6 +144,16 @@ impl Connection {
     /// The shortest of the recent round trips.
     pub(crate) fn shortest_trip(&self) -> Option<Duration> {
         lock(&self.trips).iter().min().copied()
+    }
+
+    /// What the host said of its load.
+    pub(crate) fn set_stall_ms(&self, ms: f64) {
+        *lock(&self.stall_ms) = Some(ms);
+    }
+
+    /// Longest that an ordinary thread of the host waited for a CPU lately, ms.
+    pub(crate) fn stall_ms(&self) -> Option<f64> {
+        *lock(&self.stall_ms)
     }
 
     /// Ends the connection: whoever waits for an answer learns that it is lost.

@@ -130,6 +130,11 @@ impl Hosts {
         Some(trip.as_secs_f64() * 500.0)
     }
 
+    /// Longest that an ordinary thread of a host waited for a CPU lately, ms. None before the host has said.
+    pub fn stall_ms(&self, host: &HostName) -> Option<f64> {
+        self.connection(host)?.stall_ms()
+    }
+
     fn connection(&self, host: &HostName) -> Option<Arc<Connection>> {
         lock(&self.0.connections).get(host).cloned()
     }

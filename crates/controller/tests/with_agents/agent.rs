@@ -264,7 +264,10 @@ impl Held {
             Order::ListVms => return Ok(Answer::Vms { vms: vms(self) }),
             Order::MeasureDelays { hosts } => {
                 let one_way_ms = hosts.iter().map(|(host, _)| (host.clone(), 1.0)).collect();
-                return Ok(Answer::Delays { one_way_ms });
+                return Ok(Answer::Delays {
+                    one_way_ms,
+                    stall_ms: 0.0,
+                });
             }
             other => return Err(format!("this agent cannot {other:?}")),
         }
