@@ -20,7 +20,7 @@ use tokio::sync::mpsc;
 /// Wire rate in bulk, as a share of the link: the rest is for everybody else.
 const BULK_SHARE: f64 = 0.82;
 /// Rate on hold, as a share of the link, before compression.
-const HOLD_SHARE: f64 = 0.6;
+const HOLD_SHARE: f64 = 0.8;
 /// QEMU takes new limits at the end of its 100 ms window.
 const WINDOW_MS: f64 = 102.0;
 /// Room for a late order, ms.
@@ -279,7 +279,7 @@ impl Steps {
         let Some(mover) = self.movers.get(&vm) else {
             return;
         };
-        let share = self.copy_rate() / self.movers.len().max(1) as f64;
+        let share = |rate: f64, share: f64| (rate * share / self.movers.len().max(1) as f64) as u64;
         let relay = self
             .relays
             .lock()
@@ -297,8 +297,9 @@ impl Steps {
             locator: self.there(mover),
             how: Sending {
                 order: self.options.order,
-                bulk_rate: (share * BULK_SHARE) as u64,
-                hold_rate: (share * HOLD_SHARE) as u64,
+                bulk_rate: share(self.copy_rate(), BULK_SHARE),
+                // Only what was dirtied: what a window leaves is the smaller, the faster it goes.
+                hold_rate: share(self.link(), HOLD_SHARE),
                 allow_slowdown: self.options.allow_slowdown,
             },
         };
