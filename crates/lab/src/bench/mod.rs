@@ -3,7 +3,8 @@
 //! | measurement | what |
 //! |---|---|
 //! | `lab-up` | from nothing until every VM answers |
-//! | `link`, `update`, `bond` | a host's switch alone, without WAN: [`switches`] |
+//! | `link`, `update` | from the request to the API on, without WAN delay: [`operations`] |
+//! | `bond` | a host's switch alone: [`switches`] |
 //! | `single-idle`, `single-load` | a cluster of one VM, there and back: [`moves`] |
 //! | `gang`, `gang-1gbit` | four VMs |
 //! | `orders` | predicted against real stop, and the orders of flipping |
@@ -12,6 +13,7 @@
 //! figure must show stands beside it where it is made; judging is `measure`'s.
 
 mod moves;
+mod operations;
 mod switches;
 
 pub(crate) use switches::{INSIDE_COMMAND, inside_main};
@@ -154,8 +156,8 @@ async fn one(
     let rounds = |usual| options.rounds.unwrap_or(usual);
     match name {
         "lab-up" => lab_up(&up, rounds(3), audience).await,
-        "link" => switches::link(&up).await,
-        "update" => switches::update(&up).await,
+        "link" => operations::link(&up).await,
+        "update" => operations::update(&up).await,
         "bond" => switches::bond(&up).await,
         "single-idle" => moves::single_idle(up, rounds(5), audience).await,
         "single-load" => moves::single_load(up, rounds(5), audience).await,

@@ -3,7 +3,7 @@
 //! root; so our own binary runs once inside and writes its figures as JSON.
 
 use super::{Measured, at_most, figure};
-use crate::boxed::{Program, SELF_EXE};
+use crate::boxed::{Program, SELF_EXE, netns_path};
 use crate::cli::{self, UpOptions};
 use crate::demo::DemoError;
 use crate::parts::PartError;
@@ -11,11 +11,15 @@ use crate::preflight::Needs;
 use crate::testbed::{self, LabError, Options, Testbed};
 use measure::report::Figure;
 use model::Encap;
+use ovs::Netns;
 use ovs::bench::stage::Plan;
+use ovs::bench::stream::Stream;
 use ovs::bench::{Stage, failover, linking, updating};
 use ovs::config::BondMode;
 use std::ffi::OsString;
 use std::future::Future;
+use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::time::Duration;
 
 pub(crate) const INSIDE_COMMAND: &str = "__lab-bench";
@@ -23,30 +27,58 @@ pub(crate) const INSIDE_COMMAND: &str = "__lab-bench";
 const LINK: &str = "link";
 const UPDATE: &str = "update";
 const BOND: &str = "bond";
+const STREAM: &str = "stream";
 
 const PAIRINGS: u32 = 10;
-const UPDATES: u32 = 100;
-const PAUSE: Duration = Duration::from_millis(50);
+pub(super) const UPDATES: u32 = 100;
+pub(super) const PAUSE: Duration = Duration::from_millis(50);
 
 /// What a switch needs of the host; no VMs here.
 const PROGRAMS: &[&str] = &["ip", "ovsdb-tool", "ovsdb-server", "ovs-vswitchd"];
 
-pub(super) async fn link(up: &UpOptions) -> Result<Measured, DemoError> {
+/// Pairings, ms.
+pub(super) async fn link(up: &UpOptions) -> Result<Vec<f64>, DemoError> {
     let [pairings] = inside(up, LINK).await?;
-    Ok(Measured {
-        link_ms: pairings,
-        ..Measured::default()
-    })
+    Ok(pairings)
 }
 
-pub(super) async fn update(up: &UpOptions) -> Result<Measured, DemoError> {
-    let [updates, lost] = inside(up, UPDATE).await?;
-    let what = format!("packets lost in {UPDATES} updates under a 1 ms stream");
-    Ok(Measured {
-        update_ms: updates,
-        figures: vec![figure(&what, "packets", lost, at_most(None, Some(0.0)))],
-        ..Measured::default()
-    })
+/// Updates, ms, and the packets that were lost meanwhile.
+pub(super) async fn update(up: &UpOptions) -> Result<[Vec<f64>; 2], DemoError> {
+    inside(up, UPDATE).await
+}
+
+/// Sends a packet a millisecond in a standing lab, from one site to an address that others have;
+/// gives how many were lost.
+pub(super) async fn stream(
+    testbed: Testbed,
+    from: &str,
+    to: &[&str],
+    ends: [SocketAddr; 2],
+    lasts: Duration,
+) -> Result<u64, DemoError> {
+    let mut argv = vec![
+        SELF_EXE.to_owned(),
+        INSIDE_COMMAND.to_owned(),
+        STREAM.to_owned(),
+    ];
+    argv.extend(ends.map(|end| end.to_string()));
+    argv.push(lasts.as_millis().to_string());
+    argv.push(from.to_owned());
+    argv.extend(to.iter().map(|site| (*site).to_owned()));
+    let program = Program {
+        argv,
+        urgent: true,
+        ..Program::default()
+    };
+    let run = move || testbed.boxed().run(&program).map_err(LabError::from);
+    let said = tokio::task::spawn_blocking(run)
+        .await
+        .map_err(|_| PartError::Interrupted)?
+        .map_err(PartError::from)?;
+    match serde_json::from_str::<Vec<Vec<f64>>>(&said).as_deref() {
+        Ok([figures]) if !figures.is_empty() => Ok(figures[0] as u64),
+        _ => Err(PartError::Garbled { what: STREAM, said }.into()),
+    }
 }
 
 pub(super) async fn bond(up: &UpOptions) -> Result<Measured, DemoError> {
@@ -115,6 +147,10 @@ pub(crate) fn inside_main(args: &[OsString]) -> i32 {
         (Ok(runtime), Some(LINK)) => run(&runtime, links()),
         (Ok(runtime), Some(UPDATE)) => run(&runtime, updates()),
         (Ok(runtime), Some(BOND)) => run(&runtime, failovers()),
+        (Ok(runtime), Some(STREAM)) => match Streaming::read(&args[1..]) {
+            Some(what) => run(&runtime, what.measure()),
+            None => Err("two ends, a time and sites are needed".to_owned()),
+        },
         (Ok(_), _) => Err("the name of a measurement is needed".to_owned()),
     };
     match done {
@@ -152,6 +188,44 @@ async fn updates() -> Result<Vec<Vec<f64>>, ovs::Error> {
     .await?;
     let seen = updating(&stage, UPDATES, PAUSE, Encap::Vxlan).await?;
     Ok(vec![seen.rule_switch_ms, vec![seen.stream.lost as f64]])
+}
+
+/// What a stream runs between.
+struct Streaming {
+    ends: [SocketAddr; 2],
+    lasts: Duration,
+    sites: Vec<PathBuf>,
+}
+
+impl Streaming {
+    /// Two ends, milliseconds, the sender's site and the receivers'.
+    fn read(args: &[OsString]) -> Option<Self> {
+        let words: Vec<&str> = args.iter().filter_map(|word| word.to_str()).collect();
+        let [from, to, lasts, sites @ ..] = words.as_slice() else {
+            return None;
+        };
+        Some(Self {
+            ends: [from.parse().ok()?, to.parse().ok()?],
+            lasts: Duration::from_millis(lasts.parse().ok()?),
+            sites: sites.iter().map(|site| netns_path(site)).collect(),
+        })
+    }
+
+    async fn measure(self) -> Result<Vec<Vec<f64>>, ovs::Error> {
+        let all: Result<Vec<_>, _> = self.sites.iter().map(|path| Netns::open(path)).collect();
+        let all = all?;
+        let Some((sender, sinks)) = all.split_first() else {
+            return Ok(Vec::new());
+        };
+        let sinks: Vec<&Netns> = sinks.iter().collect();
+        let [from, to] = self.ends;
+        let from = SocketAddr::new(from.ip(), 0);
+        let every = Duration::from_millis(1);
+        let stream = Stream::start_to_many((sender, from), &sinks, to, every).await?;
+        tokio::time::sleep(self.lasts).await;
+        let outcome = stream.stop().await?;
+        Ok(vec![vec![outcome.lost as f64, outcome.sent as f64]])
+    }
 }
 
 async fn failovers() -> Result<Vec<Vec<f64>>, ovs::Error> {

@@ -22,7 +22,7 @@ mod wire;
 use std::io;
 use std::path::PathBuf;
 
-pub(crate) use children::search_path;
+pub(crate) use children::{netns_path, search_path};
 pub use client::{BoxHandle, Output};
 pub use down::take_down;
 pub use enter::{BoxSpec, enter, probe};
