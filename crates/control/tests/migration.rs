@@ -198,6 +198,12 @@ fn nothing_is_sent_to_ourselves_whatever_the_directory_and_the_agent_say() {
 }
 
 #[test]
+fn a_packet_on_its_way_to_the_old_place_comes_out_at_the_new_one() {
+    let world = world(&[SOURCE, TARGET]);
+    assert_eq!(deliveries(&world)[2], [(TARGET, port(1, 1))]);
+}
+
+#[test]
 fn an_override_of_drop_keeps_group_frames_from_the_port_as_well() {
     let mut world = world(&[]);
     world.set_arrivals(SOURCE, &moving(), Arrivals::Drop);

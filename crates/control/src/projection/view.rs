@@ -16,7 +16,8 @@ pub enum Arrivals {
     Drop,
     /// Sent on to another host through the same kind of tunnel: the source's net below a
     /// switchover, for packets that peers sent before their own rule changed. A packet that comes
-    /// from that very host is dropped instead, so that two hosts never play ball.
+    /// from that very host is dropped instead, so that two hosts never play ball. The default where
+    /// the endpoint still has a port but is elsewhere.
     Redirect {
         /// The other host's underlay address.
         to: IpAddr,
@@ -90,15 +91,19 @@ impl HostView {
     pub(crate) fn arrivals_of(&self, key: &Key, entry: &Entry) -> Arrivals {
         match self.arrivals.get(key) {
             // A redirect to ourselves, left over from the way here, means nothing.
-            Some(Arrivals::Redirect { to }) if *to == self.underlay => self.default_of(entry),
+            Some(Arrivals::Redirect { to }) if *to == self.underlay => self.default_of(key, entry),
             Some(chosen) => *chosen,
-            None => self.default_of(entry),
+            None => self.default_of(key, entry),
         }
     }
 
-    fn default_of(&self, entry: &Entry) -> Arrivals {
+    fn default_of(&self, key: &Key, entry: &Entry) -> Arrivals {
         if self.is_here(entry) {
             Arrivals::Deliver
+        } else if self.ports.contains_key(key) && entry.locator.address != self.underlay {
+            Arrivals::Redirect {
+                to: entry.locator.address,
+            }
         } else {
             Arrivals::Drop
         }

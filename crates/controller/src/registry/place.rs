@@ -60,7 +60,7 @@ impl Registry {
     ) -> Result<Committed, Problem> {
         let mut state = self.inner.state.lock().await;
         let (entry, told) = self
-            .commit_in(&mut state, key, locator, at, migration, Txn::new())
+            .commit_in(&mut state, key, locator, at, migration)
             .await?;
         drop(state);
         let told = told.outcome().await.by_host();
@@ -197,11 +197,28 @@ impl Registry {
             host: hello.host,
             address: hello.underlay,
         };
-        let (entry, told) = self
-            .commit_in(&mut state, &key, locator, None, None, along)
-            .await?;
+        let entry = state.ledger.commit(&key, locator, along).await?;
+        state.due.forget(&key);
+        let rows = std::slice::from_ref(&entry);
+        // The new place before those who send there: no packet may come to a switch that does not
+        // know yet that its own member is meant.
+        let mut first = Told::default();
+        if state.holds(to, cluster) {
+            first.add(
+                to.clone(),
+                self.inner
+                    .hosts
+                    .send(to, apply_at(entry.clone(), None, None)),
+            );
+        }
         drop(state);
-        let outcome = told.outcome().await;
+        let mut outcome = first.outcome().await;
+        if outcome.failure().is_none() {
+            let mut state = self.inner.state.lock().await;
+            let told = state.spread(&self.inner.hosts, cluster, None, rows, &[]);
+            drop(state);
+            outcome = told.outcome().await;
+        }
         if let Some(error) = outcome.failure() {
             let mut problem = problems::order(error);
             if let Err(left) = self.commit(&key, before, None, None).await {
@@ -230,11 +247,10 @@ impl Registry {
         locator: Locator,
         at: Option<BTreeMap<HostName, Nanos>>,
         migration: Option<MigrationId>,
-        along: Txn,
     ) -> Result<(Entry, Told), Problem> {
         let hosts = &self.inner.hosts;
         let before = state.ledger.view().get(key).cloned();
-        let entry = state.ledger.commit(key, locator, along).await?;
+        let entry = state.ledger.commit(key, locator, Txn::new()).await?;
         let rows = std::slice::from_ref(&entry);
         let (Some(at), Some(before)) = (at, before) else {
             state.due.forget(key);
