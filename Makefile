@@ -31,9 +31,11 @@ test: ## formatting, lints, licences and every test
 	@scripts/test.sh
 
 bench: guest build ## measure every figure we promise, beside its target
-	@$(binary) lab bench
-	@echo "==> flow installation against ovs-ofctl" >&2
-	@cargo bench --locked --quiet --package openflow --bench flows
+	@missed=0; \
+	$(binary) lab bench || missed=1; \
+	echo "==> flow installation against ovs-ofctl" >&2; \
+	cargo bench --locked --quiet --package openflow --bench flows || missed=1; \
+	exit $$missed
 
 lint: ## clippy with warnings as errors, formatting, cargo deny
 	@scripts/setup.sh --test

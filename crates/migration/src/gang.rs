@@ -34,10 +34,10 @@ pub enum Event {
         /// One sentence.
         why: String,
     },
-    /// The predicted gap is longer than the user accepts.
-    TooLong(String),
     /// Every source is armed and every peer holds its flip.
     Scheduled,
+    /// [`Command::Arm`] came to its end without that; some peers may hold flips. One sentence.
+    NotScheduled(String),
     /// A VM's vCPUs stopped at the source.
     Stopped(VmName),
     /// A VM stands at QEMU's `pre-switchover`.
@@ -50,6 +50,13 @@ pub enum Event {
     DidNotStop(VmName),
     /// A VM answered at the target.
     Verified(VmName),
+    /// A VM runs at the target and does not answer there.
+    Mute {
+        /// The VM.
+        vm: VmName,
+        /// One sentence.
+        why: String,
+    },
     /// A command for a VM did not succeed, or the VM failed by itself.
     Failed {
         /// The VM.
@@ -70,10 +77,14 @@ pub enum Event {
     Cancel,
     /// It takes longer than the user accepts to become ready.
     TimedOut,
+    /// Nothing was heard for long, though VMs should have stopped: news may have been lost.
+    Overdue,
     /// A VM's source was given up and its target is a normal VM.
     Finished(VmName),
     /// A VM is as it was before.
     TakenBack(VmName),
+    /// A VM was to be taken back, and its process at the source has ended by itself.
+    Gone(VmName),
 }
 
 /// Something to do.
@@ -84,7 +95,7 @@ pub enum Command {
     /// Begin to send.
     Send(VmName),
     /// Predict the gap; if it is acceptable, arm these VMs for one moment and schedule their peers'
-    /// flips. Answered by [`Event::Scheduled`], [`Event::TooLong`] or a failure.
+    /// flips. Answered by [`Event::Scheduled`] or [`Event::NotScheduled`]; nothing is taken back before.
     Arm(Vec<VmName>),
     /// Let a VM stop.
     Release(VmName),
@@ -100,7 +111,7 @@ pub enum Command {
     TakeBack {
         /// The VM.
         vm: VmName,
-        /// Whether peers may have been flipped.
+        /// Whether peers may have been flipped, or the VM released.
         flipped: bool,
         /// Whether anything was sent.
         sending: bool,
@@ -122,9 +133,11 @@ enum Stage {
     Doubt,
     Resumed,
     Verified,
+    Mute,
     Finished,
     GoingBack,
     Back,
+    Gone,
 }
 
 /// One gang on its way.
@@ -136,12 +149,15 @@ pub struct Gang {
     vms: BTreeMap<VmName, Vm>,
     attempts: u32,
     rehearse: bool,
+    /// [`Command::Arm`] is under way.
+    arming: bool,
 }
 
 #[derive(Debug, Clone)]
 struct Vm {
     stage: Stage,
     flipped: bool,
+    finishing: bool,
     burst_bytes: u64,
 }
 
@@ -159,6 +175,7 @@ impl Gang {
                     Vm {
                         stage: Stage::New,
                         flipped: false,
+                        finishing: false,
                         burst_bytes: 0,
                     },
                 )
@@ -174,6 +191,7 @@ impl Gang {
                 vms,
                 attempts: 0,
                 rehearse: false,
+                arming: false,
             },
             commands,
         )
@@ -227,16 +245,16 @@ impl Gang {
                 self.raise(&vm, Stage::Sending, Stage::Held);
                 self.when_all_held()
             }
-            Event::WontConverge { why, .. } | Event::TooLong(why) if self.can_cancel() => {
-                self.back(&why)
-            }
+            Event::WontConverge { why, .. } if self.can_cancel() => self.back(&why),
             Event::TimedOut if self.can_cancel() => {
                 self.back("it took longer than allowed until every VM was ready to switch")
             }
-            Event::WontConverge { .. } | Event::TooLong(_) | Event::TimedOut => Vec::new(),
+            Event::WontConverge { .. } | Event::TimedOut => Vec::new(),
+            Event::Overdue => self.on_overdue(),
             Event::Cancel if self.can_cancel() => self.back("cancelled"),
             Event::Cancel => Vec::new(),
-            Event::Scheduled => self.release(),
+            Event::Scheduled => self.on_scheduled(),
+            Event::NotScheduled(why) => self.on_not_scheduled(&why),
             Event::AtPreSwitchover(vm) => match self.stage(&vm) {
                 Some(Stage::Released | Stage::Stopped)
                     if self.order == FlipOrder::PreSwitchover =>
@@ -254,8 +272,12 @@ impl Gang {
             Event::DidNotStop(vm) => self.on_did_not_stop(vm),
             Event::Verified(vm) => {
                 self.raise(&vm, Stage::Resumed, Stage::Verified);
-                self.when_all_verified()
+                match self.state {
+                    State::Aborting => self.finish_verified(),
+                    _ => self.when_all_verified(),
+                }
             }
+            Event::Mute { vm, why } => self.on_mute(&vm, &why),
             Event::Failed { vm, why, in_doubt } => self.on_failed(vm, &why, in_doubt),
             Event::Resolved { vm, runs_at_target } => self.on_resolved(vm, runs_at_target),
             Event::Finished(vm) => {
@@ -265,6 +287,11 @@ impl Gang {
             }
             Event::TakenBack(vm) => {
                 self.raise(&vm, Stage::GoingBack, Stage::Back);
+                self.end_if_done();
+                Vec::new()
+            }
+            Event::Gone(vm) => {
+                self.raise(&vm, Stage::GoingBack, Stage::Gone);
                 self.end_if_done();
                 Vec::new()
             }
@@ -316,20 +343,46 @@ impl Gang {
         }
         self.state = State::Armed;
         self.message = "the stop is scheduled and peers take their orders".into();
-        vec![Command::Arm(self.vms.keys().cloned().collect())]
+        self.arm(self.vms.keys().cloned().collect())
+    }
+
+    fn arm(&mut self, vms: Vec<VmName>) -> Vec<Command> {
+        self.arming = true;
+        if self.order == FlipOrder::BeforeStop {
+            for name in &vms {
+                if let Some(vm) = self.vms.get_mut(name) {
+                    vm.flipped = true;
+                }
+            }
+        }
+        vec![Command::Arm(vms)]
+    }
+
+    fn on_scheduled(&mut self) -> Vec<Command> {
+        self.arming = false;
+        match self.state {
+            State::Aborting => self.take_back(),
+            _ => self.release(),
+        }
+    }
+
+    fn on_not_scheduled(&mut self, why: &str) -> Vec<Command> {
+        self.arming = false;
+        match self.state {
+            State::Aborting => self.take_back(),
+            _ => self.back(why),
+        }
     }
 
     fn release(&mut self) -> Vec<Command> {
         if !matches!(self.state, State::Armed | State::Switchover) {
             return Vec::new();
         }
-        let flips = self.order == FlipOrder::BeforeStop;
         if self.rehearse {
             // Without a release nothing stops, and each source says so at its moment.
             self.message = "a rehearsal: peers flip, nothing stops".into();
             for vm in self.vms.values_mut().filter(|vm| vm.stage == Stage::Held) {
                 vm.stage = Stage::Armed;
-                vm.flipped = flips;
             }
             return Vec::new();
         }
@@ -337,7 +390,6 @@ impl Gang {
         for (name, vm) in &mut self.vms {
             if vm.stage == Stage::Held || vm.stage == Stage::Armed {
                 vm.stage = Stage::Released;
-                vm.flipped = flips;
                 commands.push(Command::Release(name.clone()));
             }
         }
@@ -355,6 +407,9 @@ impl Gang {
     }
 
     fn on_stopped(&mut self, vm: &VmName) -> Vec<Command> {
+        if self.stage(vm).is_none_or(|stage| stage >= Stage::Doubt) {
+            return Vec::new();
+        }
         for from in [Stage::Held, Stage::Armed, Stage::Released] {
             self.raise(vm, from, Stage::Stopped);
         }
@@ -376,7 +431,7 @@ impl Gang {
         if stage >= Stage::Resumed && stage != Stage::GoingBack {
             return Vec::new();
         }
-        if stage == Stage::GoingBack || stage == Stage::Back {
+        if stage >= Stage::GoingBack {
             return Vec::new();
         }
         if let Some(it) = self.vms.get_mut(&vm) {
@@ -411,12 +466,27 @@ impl Gang {
                 it.stage = Stage::Held;
             }
             self.message = format!("'{vm}' did not stop at its moment and is armed again");
-            return vec![Command::Arm(vec![vm])];
+            return self.arm(vec![vm]);
         }
         if self.rehearse {
             return self.back("the rehearsal is over");
         }
         self.back(&format!("'{vm}' did not stop at its moment"))
+    }
+
+    fn on_overdue(&mut self) -> Vec<Command> {
+        if self.arming || !matches!(self.state, State::Armed | State::Switchover) {
+            return Vec::new();
+        }
+        let mut asked = Vec::new();
+        for (name, vm) in &mut self.vms {
+            if (Stage::Armed..=Stage::Stopped).contains(&vm.stage) {
+                vm.stage = Stage::Doubt;
+                asked.push(Command::Ask(name.clone()));
+            }
+        }
+        self.message = "nothing was heard for long; targets are asked what runs there".into();
+        asked
     }
 
     fn when_all_verified(&mut self) -> Vec<Command> {
@@ -425,31 +495,55 @@ impl Gang {
         }
         self.state = State::CleanUp;
         self.message = "every VM answered at the target; the source's copies are removed".into();
-        self.vms.keys().cloned().map(Command::Finish).collect()
+        let commands = self.finish_verified();
+        self.end_if_done();
+        commands
+    }
+
+    fn finish_verified(&mut self) -> Vec<Command> {
+        let verified = self
+            .vms
+            .iter_mut()
+            .filter(|(_, vm)| vm.stage == Stage::Verified && !vm.finishing);
+        verified
+            .map(|(name, vm)| {
+                vm.finishing = true;
+                Command::Finish(name.clone())
+            })
+            .collect()
+    }
+
+    /// The others go on: each must come to its end.
+    fn on_mute(&mut self, vm: &VmName, why: &str) -> Vec<Command> {
+        if self.stage(vm) != Some(Stage::Resumed) {
+            return Vec::new();
+        }
+        self.raise(vm, Stage::Resumed, Stage::Mute);
+        self.message = format!("'{vm}' runs at the target and did not answer ({why})");
+        let commands = match self.state {
+            State::Aborting => Vec::new(),
+            _ => self.when_all_verified(),
+        };
+        self.end_if_done();
+        commands
     }
 
     fn on_failed(&mut self, vm: VmName, why: &str, in_doubt: bool) -> Vec<Command> {
         let Some(stage) = self.stage(&vm) else {
             return Vec::new();
         };
-        if in_doubt && stage < Stage::Resumed {
+        if stage >= Stage::Doubt {
+            // It is being asked for, or known to run at the target: what its source says is no news.
+            return Vec::new();
+        }
+        if in_doubt {
             if let Some(it) = self.vms.get_mut(&vm) {
                 it.stage = Stage::Doubt;
             }
             self.message = format!("{why}; the target is asked whether '{vm}' runs there");
             return vec![Command::Ask(vm)];
         }
-        match stage {
-            Stage::Doubt | Stage::GoingBack | Stage::Back | Stage::Finished => Vec::new(),
-            Stage::Resumed | Stage::Verified => {
-                self.state = State::Failed;
-                self.message = format!(
-                    "'{vm}' runs at the target and did not answer ({why}); its source is kept, stopped: look at both before you remove one"
-                );
-                Vec::new()
-            }
-            _ => self.back(why),
-        }
+        self.back(why)
     }
 
     fn on_resolved(&mut self, vm: VmName, runs_at_target: bool) -> Vec<Command> {
@@ -458,8 +552,7 @@ impl Gang {
             if let Some(it) = self.vms.get_mut(&vm) {
                 it.stage = Stage::Resumed;
             }
-            self.end_if_done();
-            return Vec::new();
+            return vec![Command::Verify(vm)];
         }
         if self.stage(&vm) != Some(Stage::Doubt) {
             return Vec::new();
@@ -479,59 +572,81 @@ impl Gang {
     /// Takes back every VM that may be taken back. Those that may already run at the target stay
     /// there: a gang that is split so is reported, not hidden.
     fn back(&mut self, why: &str) -> Vec<Command> {
-        if self.state == State::Aborting {
-            return self.take_back();
+        if self.state != State::Aborting {
+            self.state = State::Aborting;
+            self.message = why.to_owned();
         }
-        self.state = State::Aborting;
-        self.message = why.to_owned();
+        if self.arming {
+            // Flips may still be on their way to peers: first they are all known, then undone.
+            return Vec::new();
+        }
         self.take_back()
     }
 
     fn take_back(&mut self) -> Vec<Command> {
         let mut commands = Vec::new();
         for (name, vm) in &mut self.vms {
-            if matches!(vm.stage, Stage::Doubt) || vm.stage >= Stage::Resumed {
+            if vm.stage >= Stage::Doubt {
                 continue;
             }
             commands.push(Command::TakeBack {
                 vm: name.clone(),
-                flipped: vm.flipped,
+                flipped: vm.flipped || vm.stage >= Stage::Released,
                 sending: vm.stage >= Stage::Prepared,
             });
             vm.stage = Stage::GoingBack;
         }
+        commands.extend(self.finish_verified());
         self.end_if_done();
         commands
+    }
+
+    fn names(&self, which: impl Fn(Stage) -> bool) -> String {
+        let them = self.vms.iter().filter(|(_, vm)| which(vm.stage));
+        let names: Vec<_> = them.map(|(name, _)| name.as_str()).collect();
+        names.join(", ")
     }
 
     fn end_if_done(&mut self) {
         let settled = |vm: &Vm| {
             matches!(
                 vm.stage,
-                Stage::Finished | Stage::Back | Stage::Resumed | Stage::Verified
+                Stage::Finished | Stage::Mute | Stage::Back | Stage::Gone
             )
         };
         match self.state {
-            State::CleanUp if self.vms.values().all(|vm| vm.stage == Stage::Finished) => {
+            State::CleanUp | State::Aborting
+                if self.vms.values().all(|vm| vm.stage == Stage::Finished) =>
+            {
                 self.state = State::Arrived;
                 self.message = "every VM runs at the target".into();
+            }
+            State::CleanUp if self.vms.values().all(settled) => {
+                self.state = State::Failed;
+                self.message = format!(
+                    "{} runs at the target and did not answer; its source is kept, stopped: look at both before you remove one",
+                    self.names(|stage| stage == Stage::Mute)
+                );
             }
             State::Aborting if self.vms.values().all(|vm| vm.stage == Stage::Back) => {
                 self.state = State::Aborted;
                 self.message = format!("every VM runs at the source as before: {}", self.message);
             }
             State::Aborting if self.vms.values().all(settled) => {
-                let there: Vec<_> = self
-                    .vms
-                    .iter()
-                    .filter(|(_, vm)| vm.stage != Stage::Back)
-                    .map(|(name, _)| name.as_str())
-                    .collect();
-                self.message = format!(
-                    "{}; {} already runs at the target, the rest at the source: move the rest again",
-                    self.message,
-                    there.join(", ")
+                let (there, gone) = (
+                    self.names(|s| s < Stage::GoingBack),
+                    self.names(|s| s == Stage::Gone),
                 );
+                if !there.is_empty() {
+                    self.message += &format!(
+                        "; {there} already runs at the target, the rest at the source: move the rest again"
+                    );
+                }
+                if !gone.is_empty() {
+                    self.message += &format!(
+                        "; {gone} has ended at the source by itself: look at its log there, and start it again"
+                    );
+                }
                 self.state = State::Failed;
             }
             _ => {}
@@ -699,6 +814,11 @@ mod tests {
             who.clone().prop_map(Event::Resumed),
             who.clone().prop_map(Event::DidNotStop),
             who.clone().prop_map(Event::Verified),
+            who.clone().prop_map(|vm| Event::Mute {
+                vm,
+                why: "x".into()
+            }),
+            Just(Event::NotScheduled("x".into())),
             (who.clone(), any::<bool>()).prop_map(|(vm, in_doubt)| Event::Failed {
                 vm,
                 why: "x".into(),
@@ -708,7 +828,9 @@ mod tests {
                 .prop_map(|(vm, runs_at_target)| Event::Resolved { vm, runs_at_target }),
             Just(Event::Cancel),
             Just(Event::TimedOut),
+            Just(Event::Overdue),
             who.clone().prop_map(Event::Finished),
+            who.clone().prop_map(Event::Gone),
             who.prop_map(Event::TakenBack),
         ]
     }
@@ -730,13 +852,14 @@ mod tests {
                 let commands = gang.next(event.clone());
                 match &event {
                     Event::Resumed(vm) if !gone_back.contains(vm) && !before.state().is_final() => { resumed.insert(vm.clone()); }
+                    Event::Resolved { vm, runs_at_target: true } if !before.state().is_final() => { resumed.insert(vm.clone()); gone_back.remove(vm); }
                     Event::Verified(vm) => { verified.insert(vm.clone()); }
                     _ => {}
                 }
                 for command in commands {
                     match command {
                         Command::Release(_) => prop_assert!(scheduled),
-                        Command::Finish(_) => prop_assert_eq!(verified.len(), 3),
+                        Command::Finish(vm) => prop_assert!(verified.contains(&vm) && resumed.contains(&vm)),
                         Command::TakeBack { vm, .. } => {
                             prop_assert!(!resumed.contains(&vm), "{vm} runs at the target and was taken back");
                             gone_back.insert(vm);

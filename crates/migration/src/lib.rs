@@ -7,6 +7,7 @@
 //! | [`gap`] | the network downtime, predicted before anything is flipped |
 //! | [`schedule`] | when to stop, and when each peer flips, from measured delays |
 //! | [`gang`] | the state machine: `next(event) → commands` |
+//! | [`script`] | what one of its commands takes where hosts may be away |
 //! | [`plan`] | prechecks and predictions that change nothing |
 //!
 //! Sockets, clocks and processes live in `agent` and `controller`, which feed these.
@@ -18,4 +19,5 @@ pub mod plan;
 pub mod return_path;
 pub mod salvage;
 pub mod schedule;
+pub mod script;
 pub mod window;

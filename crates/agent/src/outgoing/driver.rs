@@ -341,7 +341,7 @@ impl Driver {
     }
 
     fn on_gone(&mut self) {
-        self.fail("QEMU ended".into(), false);
+        self.fail("QEMU ended".into(), self.stopped && !self.running_there);
         self.over = true;
     }
 

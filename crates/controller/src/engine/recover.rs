@@ -3,8 +3,10 @@
 //! Agents go on without a controller, so each VM is looked for first. One that runs at the target stays
 //! there and its source is removed; any other is taken back. Both wait for the hosts concerned.
 
+use super::run::{Input, wait};
 use super::steps::Steps;
 use super::{Engine, Mover, state_word};
+use migration::script::End;
 use model::migration::{Migration, State, VmMove};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -31,8 +33,16 @@ impl Engine {
                 }
             }
         }
-        // Nobody reads what the steps report: each is awaited here.
-        let (input, _inbox) = mpsc::unbounded_channel();
+        // Steps are awaited here; what they report besides is what they wait for.
+        let (input, mut inbox) = mpsc::unbounded_channel();
+        let watched = seen.clone();
+        tokio::spawn(async move {
+            while let Some(said) = inbox.recv().await {
+                if let Input::Waiting(why) = said {
+                    wait(&watched, why);
+                }
+            }
+        });
         let steps = Steps::new(
             self.hosts.clone(),
             self.registry.clone(),
@@ -41,13 +51,23 @@ impl Engine {
             input,
         );
         steps.measure().await;
-        let mut arrived = 0;
+        let (mut arrived, mut gone) = (0, Vec::new());
         for vm in steps.names() {
-            if steps.settle(vm).await {
-                arrived += 1;
+            match steps.settle(&vm).await {
+                Some(End::Finished | End::RunsThere) => arrived += 1,
+                Some(End::Gone) => gone.push(vm.to_string()),
+                Some(End::TakenBack | End::NotThere) | None => {}
             }
         }
         let (state, message) = match arrived {
+            _ if !gone.is_empty() => (
+                State::Failed,
+                format!(
+                    "the controller was restarted; {} has ended at the source by itself, {arrived} of {} VMs run at the target: look at its log, and start it again",
+                    gone.join(", "),
+                    migration.vms.len()
+                ),
+            ),
             0 => (
                 State::Aborted,
                 "the controller was restarted; every VM runs at the source as before".to_owned(),

@@ -13,6 +13,9 @@ use std::time::Duration;
 use store::{Store, StoreExt};
 use tokio::sync::{mpsc, oneshot};
 
+/// News that should have come and has not for this long may be lost.
+const QUIET: Duration = Duration::from_secs(30);
+
 /// What reaches a running migration.
 pub(crate) enum Input {
     /// An agent's news.
@@ -21,6 +24,8 @@ pub(crate) enum Input {
     Event(Event),
     /// A prediction for every VM, ms.
     Predicted(f64),
+    /// Something is tried again until it succeeds; one sentence.
+    Waiting(String),
     /// An unscheduled flip took this long, ms.
     RuleSwitch(model::VmName, f64),
     /// The user wants it back; answered with whether it goes.
@@ -64,6 +69,8 @@ impl Run {
         let deadline = tokio::time::sleep(timeout);
         tokio::pin!(deadline);
         let mut late = false;
+        let quiet = tokio::time::sleep(QUIET);
+        tokio::pin!(quiet);
         while !gang.state().is_final() {
             let event = tokio::select! {
                 input = inbox.recv() => match input {
@@ -74,8 +81,10 @@ impl Run {
                     late = true;
                     Some(Event::TimedOut)
                 }
+                () = &mut quiet => Some(Event::Overdue),
             };
             let Some(event) = event else { continue };
+            quiet.as_mut().reset(tokio::time::Instant::now() + QUIET);
             tracing::debug!(migration = %self.steps.id, ?event);
             let commands = gang.next(event);
             self.steps.burst_bytes(gang.burst_bytes());
@@ -117,6 +126,10 @@ impl Run {
                         it.figures.predicted_gap_ms = Some(gap_ms);
                     }
                 }
+                None
+            }
+            Input::Waiting(why) => {
+                wait(&self.seen, why);
                 None
             }
             Input::RuleSwitch(vm, took) => {
@@ -182,6 +195,13 @@ impl Run {
             let steps = self.steps.clone();
             tokio::spawn(async move { steps.carry_out(command).await });
         }
+    }
+}
+
+/// Says what a migration waits for.
+pub(super) fn wait(seen: &Mutex<Migration>, why: String) {
+    if let Ok(mut seen) = seen.lock() {
+        seen.message = why;
     }
 }
 

@@ -7,6 +7,7 @@ use migration::gang::{Command, Event};
 use migration::gap::{self, Gap};
 use migration::plan::{Candidate, DRAIN_MS, copy_rate, link_rate};
 use migration::schedule::{self, Schedule};
+use migration::script::Script;
 use model::migration::{FlipOrder, Migration, Options};
 use model::news::{Answer, Hello};
 use model::order::{Order, Sending};
@@ -32,9 +33,9 @@ const WINDOW_TO_BURST: u64 = 16;
 /// The guest must answer its agent within this at the target, ms.
 const VERIFY_MS: f64 = 5000.0;
 /// What a host did not do is asked of it again after this.
-const AGAIN: Duration = Duration::from_millis(500);
-/// A target that is away is looked for this often.
-const DISCARD_TRIES: usize = 600;
+pub(super) const AGAIN: Duration = Duration::from_millis(500);
+/// A target whose agent is away is waited for this long before its VM counts as one that does not answer.
+const AWAY: Duration = Duration::from_secs(60);
 
 /// One migration's hands.
 pub(crate) struct Steps {
@@ -42,8 +43,8 @@ pub(crate) struct Steps {
     pub(crate) id: MigrationId,
     pub(crate) options: Options,
     registry: Registry,
-    cluster: ClusterName,
-    movers: BTreeMap<VmName, Mover>,
+    pub(super) cluster: ClusterName,
+    pub(super) movers: BTreeMap<VmName, Mover>,
     input: mpsc::UnboundedSender<Input>,
     burst: AtomicU64,
     /// One-way data delay from a peer to a source host, ms.
@@ -105,7 +106,12 @@ impl Steps {
         self.burst.store(bytes, Ordering::Relaxed);
     }
 
-    fn say(&self, event: Event) {
+    /// Says what is waited for.
+    pub(super) fn waits(&self, why: String) {
+        let _ = self.input.send(Input::Waiting(why));
+    }
+
+    pub(super) fn say(&self, event: Event) {
         let _ = self.input.send(Input::Event(event));
     }
 
@@ -118,7 +124,7 @@ impl Steps {
     }
 
     /// Every host whose switch forwards to the gang: those with members, and the targets.
-    async fn peers(&self) -> Vec<HostName> {
+    pub(super) async fn peers(&self) -> Vec<HostName> {
         let mut peers: Vec<_> = self
             .registry
             .holders(&self.cluster)
@@ -156,7 +162,7 @@ impl Steps {
         }
     }
 
-    fn delay(&self, from: &HostName, to: &HostName) -> f64 {
+    pub(super) fn delay(&self, from: &HostName, to: &HostName) -> f64 {
         let delays = self.delays.lock();
         delays
             .ok()
@@ -213,13 +219,13 @@ impl Steps {
                 self.at_source(&vm, go_on).await;
             }
             Command::Verify(vm) => self.verify(vm).await,
-            Command::Ask(vm) => self.ask(vm).await,
+            Command::Ask(vm) => self.play(vm, Script::ask()).await,
             Command::TakeBack {
                 vm,
                 flipped,
                 sending,
-            } => self.take_back(vm, flipped, sending).await,
-            Command::Finish(vm) => self.finish(vm).await,
+            } => self.play(vm, Script::take_back(flipped, sending)).await,
+            Command::Finish(vm) => self.play(vm, Script::finish()).await,
         }
     }
 
@@ -232,14 +238,14 @@ impl Steps {
         }
     }
 
-    fn there(&self, mover: &Mover) -> Locator {
+    pub(super) fn there(&self, mover: &Mover) -> Locator {
         Locator {
             host: mover.target.host.clone(),
             address: mover.target.underlay,
         }
     }
 
-    fn here(&self, mover: &Mover) -> Locator {
+    pub(super) fn here(&self, mover: &Mover) -> Locator {
         Locator {
             host: mover.source.host.clone(),
             address: mover.source.underlay,
@@ -351,7 +357,7 @@ impl Steps {
         tracing::info!(migration = %self.id, ?gap, stagger_ms, total_ms = gap.total_ms(), "predicted gap");
         let _ = self.input.send(Input::Predicted(gap.total_ms()));
         if gap.total_ms() > self.options.max_gap_ms {
-            return self.say(Event::TooLong(format!(
+            return self.say(Event::NotScheduled(format!(
                 "the network downtime would be about {:.0} ms and {:.0} ms are allowed; nothing was flipped",
                 gap.total_ms(),
                 self.options.max_gap_ms
@@ -386,7 +392,9 @@ impl Steps {
             .iter()
             .map(|m| Schedule::make(&schedule_of(&m.source.host)).stop_at)
             .max();
-        let Some(mut stop_at) = stop_at else { return };
+        let Some(mut stop_at) = stop_at else {
+            return self.say(Event::NotScheduled("there is no VM to stop".to_owned()));
+        };
         let mut stops = Vec::new();
         for mover in movers {
             match self.arm_one(mover, stop_at, sprint_ms).await {
@@ -394,7 +402,7 @@ impl Steps {
                     stops.push((mover, stop));
                     stop_at = stop.plus_ms(stagger_ms);
                 }
-                Err(why) => return self.fail(&mover.member.name, why),
+                Err(why) => return self.say(Event::NotScheduled(why)),
             }
         }
         if self.options.order == FlipOrder::BeforeStop {
@@ -402,14 +410,11 @@ impl Steps {
                 let delays = to_source(&mover.source.host);
                 let at = schedule::flips(*stop, &delays, DRAIN_MS);
                 let vm = &mover.member.name;
-                async move {
-                    let done = self.commit(vm, self.there(mover), Some(at)).await;
-                    done.map_err(|why| (vm, why))
-                }
+                async move { self.commit(vm, self.there(mover), Some(at)).await }
             });
             let told = futures::future::join_all(flips).await;
-            if let Some((vm, why)) = told.into_iter().find_map(Result::err) {
-                return self.fail(vm, why);
+            if let Some(why) = told.into_iter().find_map(Result::err) {
+                return self.say(Event::NotScheduled(why));
             }
         }
         self.say(Event::Scheduled);
@@ -438,7 +443,7 @@ impl Steps {
         }
     }
 
-    async fn commit(
+    pub(super) async fn commit(
         &self,
         vm: &VmName,
         locator: Locator,
@@ -483,195 +488,19 @@ impl Steps {
             vm: vm.clone(),
             wait_ms: VERIFY_MS,
         };
-        match order(&self.hosts, &mover.target.host, verify).await {
-            Ok(_) => self.say(Event::Verified(vm)),
-            Err(why) => self.fail(&vm, why),
-        }
-    }
-
-    async fn discard(&self, vm: &VmName, mover: &Mover) -> Result<(), String> {
-        let discard = Order::DiscardTarget {
-            migration: self.id.clone(),
-            cluster: self.cluster.clone(),
-            vm: vm.clone(),
-        };
-        order(&self.hosts, &mover.target.host, discard)
-            .await
-            .map(|_| ())
-    }
-
-    /// Asks until the target answers: nobody else may decide.
-    async fn ask(&self, vm: VmName) {
-        let Some(mover) = self.movers.get(&vm) else {
-            return;
-        };
+        let begun = Instant::now();
         loop {
-            if self.hosts.is_connected(&mover.target.host) {
-                match self.discard(&vm, mover).await {
-                    Ok(()) => {
-                        return self.say(Event::Resolved {
-                            vm,
-                            runs_at_target: false,
-                        });
-                    }
-                    Err(_) if self.runs_there(&vm, mover).await => {
-                        return self.say(Event::Resolved {
-                            vm,
-                            runs_at_target: true,
-                        });
-                    }
-                    Err(why) => tracing::warn!(migration = %self.id, %vm, %why, "still in doubt"),
+            match self.hosts.order(&mover.target.host, verify.clone()).await {
+                Ok(_) => return self.say(Event::Verified(vm)),
+                // The VM runs whether its agent is there to say so or not.
+                Err(error) if error.is_away() && begun.elapsed() < AWAY => {
+                    tokio::time::sleep(AGAIN).await;
+                }
+                Err(error) => {
+                    let why = error.to_string();
+                    return self.say(Event::Mute { vm, why });
                 }
             }
-            tokio::time::sleep(AGAIN).await;
         }
-    }
-
-    async fn runs_there(&self, vm: &VmName, mover: &Mover) -> bool {
-        match order(&self.hosts, &mover.target.host, Order::ListVms).await {
-            Ok(Answer::Vms { vms }) => vms.iter().any(|here| {
-                here.cluster == self.cluster
-                    && here.vm == *vm
-                    && here.state == model::vm::VmState::Running
-            }),
-            _ => false,
-        }
-    }
-
-    /// Every step is tried; what fails is told and does not keep the next from being tried, except
-    /// that a source is not let go while its VM may run at the target.
-    async fn take_back(&self, vm: VmName, flipped: bool, sending: bool) {
-        let Some(mover) = self.movers.get(&vm) else {
-            return;
-        };
-        let id = self.id.clone();
-        let (source, target) = (&mover.source.host, &mover.target.host);
-        let warn = |step: &str, result: Result<(), String>| {
-            if let Err(why) = result {
-                tracing::warn!(migration = %self.id, %vm, step, %why, "while taking back");
-            }
-        };
-        if flipped {
-            let gate = Order::Gate {
-                migration: id.clone(),
-                vm: vm.clone(),
-            };
-            warn("gate", order(&self.hosts, source, gate).await.map(|_| ()));
-            warn("flip back", self.commit(&vm, self.here(mover), None).await);
-            let peers = self.peers().await;
-            let farthest = peers
-                .iter()
-                .map(|peer| self.delay(peer, target))
-                .fold(0.0, f64::max);
-            let wait_ms = farthest.max(self.delay(target, source)) + 12.0;
-            let give = Order::ReturnQueue {
-                migration: id.clone(),
-                vm: vm.clone(),
-                wait_ms,
-            };
-            warn(
-                "return the queue",
-                order(&self.hosts, target, give).await.map(|_| ()),
-            );
-            // The frames are on their way before the connection ends.
-            tokio::time::sleep(Duration::from_secs_f64((wait_ms + 10.0) / 1000.0)).await;
-        }
-        if !flipped {
-            // It was never released, so it cannot run at the target, whatever the target says or
-            // whether it is there to say it.
-            if sending {
-                self.resume_at_source(&vm, mover).await;
-            }
-            self.discard_some_time(&vm, mover);
-            return self.say(Event::TakenBack(vm));
-        }
-        while let Err(why) = self.discard(&vm, mover).await {
-            if self.runs_there(&vm, mover).await {
-                warn(
-                    "flip again",
-                    self.commit(&vm, self.there(mover), None).await,
-                );
-                return self.say(Event::Resolved {
-                    vm,
-                    runs_at_target: true,
-                });
-            }
-            tracing::warn!(migration = %self.id, %vm, %why, "the target does not let go");
-            tokio::time::sleep(AGAIN).await;
-        }
-        self.resume_at_source(&vm, mover).await;
-        self.say(Event::TakenBack(vm));
-    }
-
-    async fn resume_at_source(&self, vm: &VmName, mover: &Mover) {
-        let abort = Order::AbortSource {
-            migration: self.id.clone(),
-            vm: vm.clone(),
-        };
-        while let Err(why) = order(&self.hosts, &mover.source.host, abort.clone()).await {
-            tracing::warn!(migration = %self.id, %vm, %why, "the source is asked again");
-            tokio::time::sleep(AGAIN).await;
-        }
-    }
-
-    /// Removes what was prepared at the target, now or when it is back.
-    fn discard_some_time(&self, vm: &VmName, mover: &Mover) {
-        let (hosts, target) = (self.hosts.clone(), mover.target.host.clone());
-        let discard = Order::DiscardTarget {
-            migration: self.id.clone(),
-            cluster: self.cluster.clone(),
-            vm: vm.clone(),
-        };
-        tokio::spawn(async move {
-            for _ in 0..DISCARD_TRIES {
-                if order(&hosts, &target, discard.clone()).await.is_ok() {
-                    return;
-                }
-                tokio::time::sleep(AGAIN).await;
-            }
-        });
-    }
-
-    /// For a migration that lost its controller: finishes a VM that runs at the target, takes any other
-    /// back. True when it is at the target.
-    pub(crate) async fn settle(&self, vm: VmName) -> bool {
-        let Some(mover) = self.movers.get(&vm) else {
-            return false;
-        };
-        if !self.runs_there(&vm, mover).await {
-            self.take_back(vm.clone(), true, true).await;
-        }
-        if !self.runs_there(&vm, mover).await {
-            return false;
-        }
-        if let Err(why) = self.commit(&vm, self.there(mover), None).await {
-            tracing::warn!(migration = %self.id, %vm, %why, "a host does not know yet where it is");
-        }
-        self.finish(vm).await;
-        true
-    }
-
-    async fn finish(&self, vm: VmName) {
-        let Some(mover) = self.movers.get(&vm) else {
-            return;
-        };
-        let (id, cluster) = (self.id.clone(), self.cluster.clone());
-        let keep = Order::FinishTarget {
-            migration: id.clone(),
-            cluster: cluster.clone(),
-            vm: vm.clone(),
-        };
-        let remove = Order::FinishSource {
-            migration: id,
-            cluster,
-            vm: vm.clone(),
-        };
-        for (host, what) in [(&mover.target.host, keep), (&mover.source.host, remove)] {
-            while let Err(why) = order(&self.hosts, host, what.clone()).await {
-                tracing::warn!(migration = %self.id, %vm, %why, "clean-up is tried again");
-                tokio::time::sleep(AGAIN).await;
-            }
-        }
-        self.say(Event::Finished(vm));
     }
 }

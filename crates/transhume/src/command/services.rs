@@ -46,12 +46,18 @@ pub(super) fn agent(args: AgentArgs) -> Result<(), Failure> {
 }
 
 /// Runs a service until it ends.
-fn until_the_end<E: std::error::Error>(
-    service: impl Future<Output = Result<(), E>>,
+fn until_the_end<E: std::error::Error + Send + 'static>(
+    service: impl Future<Output = Result<(), E>> + Send + 'static,
 ) -> Result<(), Failure> {
-    runtime()?
-        .block_on(service)
-        .map_err(|error| Failure::of(Exit::Failed, &error))
+    // On a worker: what comes in is handled by the thread that waits for it, not handed to this one.
+    let done = runtime()?.block_on(async { tokio::spawn(service).await });
+    match done {
+        Ok(done) => done.map_err(|error| Failure::of(Exit::Failed, &error)),
+        Err(died) => match died.try_into_panic() {
+            Ok(panic) => std::panic::resume_unwind(panic),
+            Err(_) => Ok(()),
+        },
+    }
 }
 
 /// What services run on.

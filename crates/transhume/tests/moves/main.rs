@@ -6,4 +6,5 @@
 
 mod fixture;
 mod lost;
+mod matrix;
 mod plain;

@@ -1,0 +1,179 @@
+//! Plays the scripts of [`migration::script`]: each step as orders to hosts and changes of the
+//! directory.
+
+use super::steps::{AGAIN, Steps};
+use super::{Mover, order};
+use migration::gang::Event;
+use migration::script::{Do, End, Heard, Script, Side};
+use model::VmName;
+use model::news::{Answer, VmHere};
+use model::order::Order;
+use model::vm::VmState;
+use std::time::Duration;
+
+/// A target that is away is looked for this often.
+const DISCARD_TRIES: usize = 600;
+/// A packet that a peer sent on the old way has come after its delay and this, ms.
+const LATE_MS: f64 = 12.0;
+
+impl Steps {
+    /// Plays a script for the gang, and says how it ended.
+    pub(super) async fn play(&self, vm: VmName, script: Script) {
+        let Some(end) = self.to_the_end(&vm, script).await else {
+            return;
+        };
+        let resolved = |vm, runs_at_target| Event::Resolved { vm, runs_at_target };
+        self.say(match end {
+            End::TakenBack => Event::TakenBack(vm),
+            End::RunsThere => resolved(vm, true),
+            End::NotThere => resolved(vm, false),
+            End::Finished => Event::Finished(vm),
+            End::Gone => Event::Gone(vm),
+        });
+    }
+
+    /// For a migration that lost its controller: finishes a VM that runs at the target, takes any
+    /// other back.
+    pub(crate) async fn settle(&self, vm: &VmName) -> Option<End> {
+        self.to_the_end(vm, Script::settle()).await
+    }
+
+    async fn to_the_end(&self, vm: &VmName, mut script: Script) -> Option<End> {
+        let mover = self.movers.get(vm)?;
+        let mut heard = Heard::Begin;
+        loop {
+            let step = script.next(heard);
+            if let Do::End(end) = step {
+                return Some(end);
+            }
+            heard = self.act(step, vm, mover).await;
+        }
+    }
+
+    async fn act(&self, step: Do, vm: &VmName, mover: &Mover) -> Heard {
+        let done = match step {
+            Do::RunsThere => return self.is_at(Side::Target, vm, mover).await,
+            Do::LivesHere => return self.is_at(Side::Source, vm, mover).await,
+            Do::Place(Side::Source) => self.commit(vm, self.here(mover), None).await,
+            Do::Place(Side::Target) => self.commit(vm, self.there(mover), None).await,
+            Do::ReturnQueue => self.return_queue(vm, mover).await,
+            Do::DiscardSomeTime => {
+                self.discard_some_time(vm, mover);
+                Ok(())
+            }
+            Do::Pause => {
+                tokio::time::sleep(AGAIN).await;
+                Ok(())
+            }
+            Do::Gate | Do::Discard | Do::Resume | Do::Keep | Do::Remove | Do::End(_) => {
+                self.order_for(step, vm, mover).await
+            }
+        };
+        match done {
+            Ok(()) => Heard::Done,
+            Err(why) => {
+                tracing::warn!(migration = %self.id, %vm, ?step, %why, "not done");
+                if matches!(step, Do::Resume | Do::Keep | Do::Remove) {
+                    self.waits(format!(
+                        "'{vm}': {why}; it is tried again until it succeeds"
+                    ));
+                }
+                Heard::Failed
+            }
+        }
+    }
+
+    async fn order_for(&self, step: Do, vm: &VmName, mover: &Mover) -> Result<(), String> {
+        let (migration, cluster, vm) = (self.id.clone(), self.cluster.clone(), vm.clone());
+        let (source, target) = (&mover.source.host, &mover.target.host);
+        let (host, what) = match step {
+            Do::Gate => (source, Order::Gate { migration, vm }),
+            Do::Resume => (source, Order::AbortSource { migration, vm }),
+            Do::Discard => (target, self.discard(&vm)),
+            Do::Keep => {
+                let keep = Order::FinishTarget {
+                    migration,
+                    cluster,
+                    vm,
+                };
+                (target, keep)
+            }
+            Do::Remove => {
+                let remove = Order::FinishSource {
+                    migration,
+                    cluster,
+                    vm,
+                };
+                (source, remove)
+            }
+            _ => return Ok(()),
+        };
+        order(&self.hosts, host, what).await.map(drop)
+    }
+
+    fn discard(&self, vm: &VmName) -> Order {
+        Order::DiscardTarget {
+            migration: self.id.clone(),
+            cluster: self.cluster.clone(),
+            vm: vm.clone(),
+        }
+    }
+
+    /// At the target: does it run? At the source: has it a process?
+    async fn is_at(&self, side: Side, vm: &VmName, mover: &Mover) -> Heard {
+        let host = match side {
+            Side::Source => &mover.source.host,
+            Side::Target => &mover.target.host,
+        };
+        let is_it = |here: &VmHere| {
+            here.cluster == self.cluster
+                && here.vm == *vm
+                && (side == Side::Source || here.state == VmState::Running)
+        };
+        match order(&self.hosts, host, Order::ListVms).await {
+            Ok(Answer::Vms { vms }) if vms.iter().any(is_it) => Heard::Yes,
+            Ok(Answer::Vms { .. }) => Heard::No,
+            Ok(_) => Heard::Failed,
+            Err(why) => {
+                tracing::warn!(migration = %self.id, %vm, %host, %why, "cannot be asked where it is");
+                self.waits(format!(
+                    "'{vm}' is looked for on '{host}' before anything else is done with it: {why}"
+                ));
+                Heard::Failed
+            }
+        }
+    }
+
+    async fn return_queue(&self, vm: &VmName, mover: &Mover) -> Result<(), String> {
+        let (source, target) = (&mover.source.host, &mover.target.host);
+        let peers = self.peers().await;
+        let farthest = peers
+            .iter()
+            .map(|peer| self.delay(peer, target))
+            .fold(0.0, f64::max);
+        let wait_ms = farthest.max(self.delay(target, source)) + LATE_MS;
+        let give = Order::ReturnQueue {
+            migration: self.id.clone(),
+            vm: vm.clone(),
+            wait_ms,
+        };
+        let given = order(&self.hosts, target, give).await.map(drop);
+        // The frames are on their way before the connection ends.
+        tokio::time::sleep(Duration::from_secs_f64((wait_ms + 10.0) / 1000.0)).await;
+        given
+    }
+
+    /// Removes what was prepared at the target, now or when it is back.
+    fn discard_some_time(&self, vm: &VmName, mover: &Mover) {
+        let (hosts, target) = (self.hosts.clone(), mover.target.host.clone());
+        let discard = self.discard(vm);
+        tokio::spawn(async move {
+            for _ in 0..DISCARD_TRIES {
+                if order(&hosts, &target, discard.clone()).await.is_ok() {
+                    return;
+                }
+                tokio::time::sleep(AGAIN).await;
+            }
+        });
+    }
+}
