@@ -846,13 +846,14 @@ mod tests {
             let mut verified = std::collections::BTreeSet::new();
             let mut resumed = std::collections::BTreeSet::new();
             let mut gone_back = std::collections::BTreeSet::new();
+            let mut asked = std::collections::BTreeSet::new();
             for event in events {
                 scheduled |= event == Event::Scheduled;
                 let before = gang.clone();
                 let commands = gang.next(event.clone());
                 match &event {
                     Event::Resumed(vm) if !gone_back.contains(vm) && !before.state().is_final() => { resumed.insert(vm.clone()); }
-                    Event::Resolved { vm, runs_at_target: true } if !before.state().is_final() => { resumed.insert(vm.clone()); gone_back.remove(vm); }
+                    Event::Resolved { vm, runs_at_target: true } if !before.state().is_final() && (asked.contains(vm) || gone_back.contains(vm)) => { resumed.insert(vm.clone()); gone_back.remove(vm); }
                     Event::Verified(vm) => { verified.insert(vm.clone()); }
                     _ => {}
                 }
@@ -864,6 +865,7 @@ mod tests {
                             prop_assert!(!resumed.contains(&vm), "{vm} runs at the target and was taken back");
                             gone_back.insert(vm);
                         }
+                        Command::Ask(vm) => { asked.insert(vm); }
                         _ => {}
                     }
                 }

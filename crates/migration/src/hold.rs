@@ -118,6 +118,12 @@ impl Hold {
             return None;
         }
         let before = self.after_sync.last().map(|pages| pages * PAGE);
+        // QEMU begins a migration with the last one's estimate of the link, and may pass over the memory
+        // again and again before it sends anything: such a pass proves nothing.
+        let sent = look.sent.saturating_sub(self.pass_began.sent);
+        if before.is_some_and(|before| sent < before / 8) {
+            return None;
+        }
         match before {
             Some(before) if look.remaining as f64 > 0.85 * before as f64 => self.stuck += 1,
             _ => self.stuck = 0,
@@ -225,6 +231,18 @@ mod tests {
         hold.look(look(0.0, 1, 30000));
         hold.look(look(9000.0, 2, 12000));
         assert_eq!(hold.look(look(18000.0, 2, 5)), Verdict::Bulk);
+    }
+
+    #[test]
+    fn passes_before_anything_is_sent_prove_nothing() {
+        let mut hold = Hold::new(4_000_000, 4_000_000);
+        for pass in 1..8u64 {
+            let spun = Look {
+                sent: 0,
+                ..look(50.0 * pass as f64, pass, 30000)
+            };
+            assert_eq!(hold.look(spun), Verdict::Bulk);
+        }
     }
 
     #[test]
