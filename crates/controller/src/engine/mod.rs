@@ -8,6 +8,7 @@
 //! | [`record`] | phases and figures |
 //! | [`recover`] | what an earlier life of the controller left under way |
 
+mod journal;
 mod play;
 mod record;
 mod recover;

@@ -1,20 +1,27 @@
 //! Plays the scripts of [`migration::script`]: each step as orders to hosts and changes of the
 //! directory.
 
+use super::order;
 use super::steps::{AGAIN, Steps};
-use super::{Mover, order};
 use migration::gang::Event;
 use migration::script::{Do, End, Heard, Script, Side};
-use model::VmName;
 use model::news::{Answer, VmHere};
 use model::order::Order;
 use model::vm::VmState;
+use model::{HostName, VmName};
 use std::time::Duration;
 
 /// A target that is away is looked for this often.
 const DISCARD_TRIES: usize = 600;
 /// A packet that a peer sent on the old way has come after its delay and this, ms.
 const LATE_MS: f64 = 12.0;
+
+/// Where a VM comes from and where it goes.
+#[derive(Clone, Copy)]
+pub(super) struct Ends<'a> {
+    pub(super) source: &'a HostName,
+    pub(super) target: &'a HostName,
+}
 
 impl Steps {
     /// Plays a script for the gang, and says how it ended.
@@ -32,33 +39,35 @@ impl Steps {
         });
     }
 
-    /// For a migration that lost its controller: finishes a VM that runs at the target, takes any
-    /// other back.
-    pub(crate) async fn settle(&self, vm: &VmName) -> Option<End> {
-        self.to_the_end(vm, Script::settle()).await
+    async fn to_the_end(&self, vm: &VmName, script: Script) -> Option<End> {
+        let mover = self.movers.get(vm)?;
+        let ends = Ends {
+            source: &mover.source.host,
+            target: &mover.target.host,
+        };
+        Some(self.between(ends, vm, script).await)
     }
 
-    async fn to_the_end(&self, vm: &VmName, mut script: Script) -> Option<End> {
-        let mover = self.movers.get(vm)?;
+    /// Plays a script of a VM between two hosts, of which the target may never have been heard of.
+    pub(super) async fn between(&self, ends: Ends<'_>, vm: &VmName, mut script: Script) -> End {
         let mut heard = Heard::Begin;
         loop {
             let step = script.next(heard);
             if let Do::End(end) = step {
-                return Some(end);
+                return end;
             }
-            heard = self.act(step, vm, mover).await;
+            heard = self.act(step, vm, ends).await;
         }
     }
 
-    async fn act(&self, step: Do, vm: &VmName, mover: &Mover) -> Heard {
+    async fn act(&self, step: Do, vm: &VmName, ends: Ends<'_>) -> Heard {
         let done = match step {
-            Do::RunsThere => return self.is_at(Side::Target, vm, mover).await,
-            Do::LivesHere => return self.is_at(Side::Source, vm, mover).await,
-            Do::Place(Side::Source) => self.commit(vm, self.here(mover), None).await,
-            Do::Place(Side::Target) => self.commit(vm, self.there(mover), None).await,
-            Do::ReturnQueue => self.return_queue(vm, mover).await,
+            Do::RunsThere => return self.is_at(Side::Target, vm, ends).await,
+            Do::LivesHere => return self.is_at(Side::Source, vm, ends).await,
+            Do::Place(side) => self.place(vm, side).await,
+            Do::ReturnQueue => self.return_queue(vm, ends).await,
             Do::DiscardSomeTime => {
-                self.discard_some_time(vm, mover);
+                self.discard_some_time(vm, ends);
                 Ok(())
             }
             Do::Pause => {
@@ -66,7 +75,7 @@ impl Steps {
                 Ok(())
             }
             Do::Gate | Do::Discard | Do::Resume | Do::Keep | Do::Remove | Do::End(_) => {
-                self.order_for(step, vm, mover).await
+                self.order_for(step, vm, ends).await
             }
         };
         match done {
@@ -83,9 +92,19 @@ impl Steps {
         }
     }
 
-    async fn order_for(&self, step: Do, vm: &VmName, mover: &Mover) -> Result<(), String> {
+    async fn place(&self, vm: &VmName, side: Side) -> Result<(), String> {
+        let mover = self.movers.get(vm);
+        let mover = mover.ok_or_else(|| "its hosts have not dialled in yet".to_owned())?;
+        let locator = match side {
+            Side::Source => self.here(mover),
+            Side::Target => self.there(mover),
+        };
+        self.commit(vm, locator, None).await
+    }
+
+    async fn order_for(&self, step: Do, vm: &VmName, ends: Ends<'_>) -> Result<(), String> {
         let (migration, cluster, vm) = (self.id.clone(), self.cluster.clone(), vm.clone());
-        let (source, target) = (&mover.source.host, &mover.target.host);
+        let Ends { source, target } = ends;
         let (host, what) = match step {
             Do::Gate => (source, Order::Gate { migration, vm }),
             Do::Resume => (source, Order::AbortSource { migration, vm }),
@@ -120,10 +139,10 @@ impl Steps {
     }
 
     /// At the target: does it run? At the source: has it a process?
-    async fn is_at(&self, side: Side, vm: &VmName, mover: &Mover) -> Heard {
+    async fn is_at(&self, side: Side, vm: &VmName, ends: Ends<'_>) -> Heard {
         let host = match side {
-            Side::Source => &mover.source.host,
-            Side::Target => &mover.target.host,
+            Side::Source => ends.source,
+            Side::Target => ends.target,
         };
         let is_it = |here: &VmHere| {
             here.cluster == self.cluster
@@ -144,8 +163,8 @@ impl Steps {
         }
     }
 
-    async fn return_queue(&self, vm: &VmName, mover: &Mover) -> Result<(), String> {
-        let (source, target) = (&mover.source.host, &mover.target.host);
+    async fn return_queue(&self, vm: &VmName, ends: Ends<'_>) -> Result<(), String> {
+        let Ends { source, target } = ends;
         let peers = self.peers().await;
         let farthest = peers
             .iter()
@@ -164,8 +183,8 @@ impl Steps {
     }
 
     /// Removes what was prepared at the target, now or when it is back.
-    fn discard_some_time(&self, vm: &VmName, mover: &Mover) {
-        let (hosts, target) = (self.hosts.clone(), mover.target.host.clone());
+    fn discard_some_time(&self, vm: &VmName, ends: Ends<'_>) {
+        let (hosts, target) = (self.hosts.clone(), ends.target.clone());
         let discard = self.discard(vm);
         tokio::spawn(async move {
             for _ in 0..DISCARD_TRIES {

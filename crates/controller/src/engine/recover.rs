@@ -1,12 +1,16 @@
 //! Migrations that an earlier life of the controller left under way.
 //!
-//! Agents go on without a controller, so each VM is looked for first. One that runs at the target stays
-//! there and its source is removed; any other is taken back. Both wait for the hosts concerned.
+//! The journal tells which VMs were never let go: they are taken back at once. Agents go on without a
+//! controller, so any other is looked for first: one that runs at the target stays there and its source
+//! is removed; the rest is taken back. Both wait for the hosts concerned.
 
+use super::journal::Journal;
+use super::play::Ends;
 use super::run::{Input, wait};
 use super::steps::Steps;
 use super::{Engine, Mover, state_word};
-use migration::script::End;
+use migration::gang::Gang;
+use migration::script::{End, Script};
 use model::migration::{Migration, State, VmMove};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -16,6 +20,17 @@ use tokio::sync::mpsc;
 /// A host that is away is looked for this often.
 const PAUSE: Duration = Duration::from_millis(500);
 
+/// What brings each VM to its end.
+fn scripts<'a>(
+    gang: &Option<Gang>,
+    vms: Vec<&'a VmMove>,
+) -> impl Iterator<Item = (&'a VmMove, Script)> {
+    vms.into_iter().map(move |vm| {
+        let script = gang.as_ref().map(|gang| gang.settle(&vm.vm));
+        (vm, script.unwrap_or_else(Script::settle))
+    })
+}
+
 impl Engine {
     /// Brings one migration to an end, VM by VM.
     pub(super) async fn recover(self: Arc<Self>, seen: Arc<Mutex<Migration>>) {
@@ -24,15 +39,12 @@ impl Engine {
         };
         let was = state_word(migration.state);
         tracing::warn!(migration = %migration.id, "was {was} when the controller ended; looking for its VMs");
-        let mut movers = Vec::new();
-        for vm in &migration.vms {
-            match self.mover_of(&migration, vm).await {
-                Some(mover) => movers.push(mover),
-                None => {
-                    tracing::error!(migration = %migration.id, vm = %vm.vm, "is no member any more")
-                }
-            }
-        }
+        let gang = self.gang_of(&migration).await;
+        // One that was never let go needs no word of its target, which may be away for long.
+        let (waits, at_once): (Vec<_>, Vec<_>) = migration
+            .vms
+            .iter()
+            .partition(|vm| gang.as_ref().is_none_or(|gang| gang.may_have_gone(&vm.vm)));
         // Steps are awaited here; what they report besides is what they wait for.
         let (input, mut inbox) = mpsc::unbounded_channel();
         let watched = seen.clone();
@@ -43,20 +55,47 @@ impl Engine {
                 }
             }
         });
-        let steps = Steps::new(
-            self.hosts.clone(),
-            self.registry.clone(),
-            &migration,
-            &movers,
-            input,
-        );
+        let steps_of = |movers: &[Mover]| {
+            Steps::new(
+                self.hosts.clone(),
+                self.registry.clone(),
+                &migration,
+                movers,
+                input.clone(),
+            )
+        };
+        let (steps, mut ends) = (steps_of(&[]), Vec::new());
+        for (vm, script) in scripts(&gang, at_once) {
+            let between = Ends {
+                source: &vm.from,
+                target: &vm.to,
+            };
+            ends.push((&vm.vm, steps.between(between, &vm.vm, script).await));
+        }
+        let mut movers = Vec::new();
+        for vm in &waits {
+            match self.mover_of(&migration, vm).await {
+                Some(mover) => movers.push(mover),
+                None => {
+                    tracing::error!(migration = %migration.id, vm = %vm.vm, "is no member any more")
+                }
+            }
+        }
+        let steps = steps_of(&movers);
         steps.measure().await;
+        for (vm, script) in scripts(&gang, waits) {
+            let between = Ends {
+                source: &vm.from,
+                target: &vm.to,
+            };
+            ends.push((&vm.vm, steps.between(between, &vm.vm, script).await));
+        }
         let (mut arrived, mut gone) = (0, Vec::new());
-        for vm in steps.names() {
-            match steps.settle(&vm).await {
-                Some(End::Finished | End::RunsThere) => arrived += 1,
-                Some(End::Gone) => gone.push(vm.to_string()),
-                Some(End::TakenBack | End::NotThere) | None => {}
+        for (vm, end) in ends {
+            match end {
+                End::Finished | End::RunsThere => arrived += 1,
+                End::Gone => gone.push(vm.to_string()),
+                End::TakenBack | End::NotThere => {}
             }
         }
         let (state, message) = match arrived {
@@ -97,12 +136,32 @@ impl Engine {
                 .await
         {
             tracing::error!(%error, "the end of a migration could not be saved");
+        } else if let Err(error) = Journal::of(self.store.clone(), &migration.id)
+            .forget()
+            .await
+        {
+            tracing::warn!(%error, migration = %migration.id, "its journal is left behind");
         }
         self.events.emit(model::event::What::Ended {
             migration: migration.id,
             arrived: state == State::Arrived,
             message,
         });
+    }
+
+    /// The gang as the journal has it; none when there is no journal to go by.
+    async fn gang_of(&self, migration: &Migration) -> Option<Gang> {
+        let journal = Journal::of(self.store.clone(), &migration.id);
+        let events = match journal.read().await {
+            Ok(events) => events,
+            Err(error) => {
+                tracing::error!(%error, migration = %migration.id, "the journal cannot be read");
+                return None;
+            }
+        };
+        let names = migration.vms.iter().map(|vm| vm.vm.clone());
+        let options = (migration.options.order, migration.options.rehearse);
+        Some(Gang::replay(names, options, events))
     }
 
     async fn mover_of(&self, migration: &Migration, vm: &VmMove) -> Option<Mover> {

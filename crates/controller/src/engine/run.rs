@@ -1,5 +1,6 @@
 //! One migration: events in, commands out, and what people see of it.
 
+use super::journal::Journal;
 use super::record::{Record, phase_name};
 use super::steps::Steps;
 use crate::Events;
@@ -15,6 +16,9 @@ use tokio::sync::{mpsc, oneshot};
 
 /// News that should have come and has not for this long may be lost.
 const QUIET: Duration = Duration::from_secs(30);
+
+/// A store that failed is tried again after this.
+const STORE_AGAIN: Duration = Duration::from_millis(500);
 
 /// What reaches a running migration.
 pub(crate) enum Input {
@@ -39,6 +43,7 @@ pub(crate) struct Run {
     store: Arc<dyn Store>,
     seen: Arc<Mutex<Migration>>,
     record: Record,
+    journal: Journal,
 }
 
 impl Run {
@@ -49,7 +54,9 @@ impl Run {
         seen: Arc<Mutex<Migration>>,
     ) -> Self {
         let record = Record::new(steps.hosts.now());
+        let journal = Journal::of(store.clone(), &steps.id);
         Self {
+            journal,
             steps: Arc::new(steps),
             events,
             store,
@@ -86,6 +93,7 @@ impl Run {
             let Some(event) = event else { continue };
             quiet.as_mut().reset(tokio::time::Instant::now() + QUIET);
             tracing::debug!(migration = %self.steps.id, ?event);
+            self.write_down(&event).await;
             let commands = gang.next(event);
             self.steps.burst_bytes(gang.burst_bytes());
             self.show(&gang).await;
@@ -103,7 +111,11 @@ impl Run {
             }
         }
         self.steps.release_cluster();
-        self.save().await;
+        if self.save().await
+            && let Err(error) = self.journal.forget().await
+        {
+            tracing::warn!(%error, migration = %self.steps.id, "its journal is left behind");
+        }
         let message = gang.message().to_owned();
         self.events.emit(What::Ended {
             migration: self.steps.id.clone(),
@@ -180,13 +192,29 @@ impl Run {
         });
     }
 
-    async fn save(&self) {
+    /// Nothing is done about an event before it is written down: whoever drives the migration after
+    /// a crash must know at least as much as was acted upon.
+    async fn write_down(&mut self, event: &Event) {
+        while let Err(error) = self.journal.add(event).await {
+            tracing::error!(%error, migration = %self.steps.id, "the journal cannot be written");
+            wait(
+                &self.seen,
+                format!("nothing is done before the controller's store takes its journal: {error}"),
+            );
+            tokio::time::sleep(STORE_AGAIN).await;
+        }
+    }
+
+    /// True when it was saved.
+    async fn save(&self) -> bool {
         let seen = self.seen.lock().ok().map(|seen| seen.clone());
-        let Some(seen) = seen else { return };
+        let Some(seen) = seen else { return false };
         let key = format!("{}{}", super::PREFIX, seen.id);
         if let Err(error) = self.store.put_json(&key, &seen).await {
             tracing::error!(%error, migration = %seen.id, "the migration could not be saved");
+            return false;
         }
+        true
     }
 
     fn carry_out(&self, commands: Vec<Command>) {

@@ -98,6 +98,7 @@ pub(crate) struct Run {
     faults: u64,
     settled: BTreeSet<usize>,
     heard: u64,
+    journal: Vec<Event>,
     ended: Option<State>,
     pub(crate) story: Vec<String>,
 }
@@ -135,6 +136,7 @@ impl Run {
             faults,
             settled: BTreeSet::new(),
             heard: 0,
+            journal: Vec::new(),
             ended: None,
             story: Vec::new(),
         };
@@ -364,8 +366,10 @@ impl Run {
                 self.up = true;
                 if self.ended.is_none() {
                     self.settled.clear();
+                    let names = self.world.vms.iter().map(|vm| vm.name.clone());
+                    let gang = Gang::replay(names, (self.order, false), self.journal.clone());
                     for at in 0..self.world.vms.len() {
-                        self.play(at, Script::settle(), true);
+                        self.play(at, gang.settle(&self.world.vms[at].name), true);
                     }
                 }
             }
@@ -385,6 +389,7 @@ impl Run {
         let Some(gang) = &mut self.gang else { return };
         self.story
             .push(format!("{:>7}   event {event:?}", self.now));
+        self.journal.push(event.clone());
         let commands = gang.next(event);
         self.heard += 1;
         let quiet = Happening::Quiet(self.heard);

@@ -9,116 +9,16 @@
 //! - once a VM may run at the target, its target is never discarded,
 //! - everything that was prepared is either finished or taken back.
 
+mod event;
+#[cfg(test)]
+mod tests;
+
+pub use event::{Command, Event};
+
+use crate::script::Script;
 use model::VmName;
 use model::migration::{FlipOrder, State};
 use std::collections::BTreeMap;
-
-/// Something that happened.
-#[derive(Debug, Clone, PartialEq)]
-pub enum Event {
-    /// A target is ready.
-    Prepared(VmName),
-    /// A source sends.
-    Sending(VmName),
-    /// A VM is on hold and level.
-    Held {
-        /// The VM.
-        vm: VmName,
-        /// Expected bytes on the wire after the stop.
-        burst_bytes: u64,
-    },
-    /// A VM dirties memory faster than it can be sent.
-    WontConverge {
-        /// The VM.
-        vm: VmName,
-        /// One sentence.
-        why: String,
-    },
-    /// Every source is armed and every peer holds its flip.
-    Scheduled,
-    /// [`Command::Arm`] came to its end without that; some peers may hold flips. One sentence.
-    NotScheduled(String),
-    /// A VM's vCPUs stopped at the source.
-    Stopped(VmName),
-    /// A VM stands at QEMU's `pre-switchover`.
-    AtPreSwitchover(VmName),
-    /// Peers of a VM were flipped on [`Command::Flip`].
-    Flipped(VmName),
-    /// A VM's vCPUs run at the target.
-    Resumed(VmName),
-    /// An armed VM did not stop.
-    DidNotStop(VmName),
-    /// A VM answered at the target.
-    Verified(VmName),
-    /// A VM runs at the target and does not answer there.
-    Mute {
-        /// The VM.
-        vm: VmName,
-        /// One sentence.
-        why: String,
-    },
-    /// A command for a VM did not succeed, or the VM failed by itself.
-    Failed {
-        /// The VM.
-        vm: VmName,
-        /// One sentence.
-        why: String,
-        /// The target may have started it.
-        in_doubt: bool,
-    },
-    /// The target was asked for a VM in doubt.
-    Resolved {
-        /// The VM.
-        vm: VmName,
-        /// Whether it runs there; if not, it has been discarded there.
-        runs_at_target: bool,
-    },
-    /// The user wants it back.
-    Cancel,
-    /// It takes longer than the user accepts to become ready.
-    TimedOut,
-    /// Nothing was heard for long, though VMs should have stopped: news may have been lost.
-    Overdue,
-    /// A VM's source was given up and its target is a normal VM.
-    Finished(VmName),
-    /// A VM is as it was before.
-    TakenBack(VmName),
-    /// A VM was to be taken back, and its process at the source has ended by itself.
-    Gone(VmName),
-}
-
-/// Something to do.
-#[derive(Debug, Clone, PartialEq)]
-pub enum Command {
-    /// Make the target ready.
-    Prepare(VmName),
-    /// Begin to send.
-    Send(VmName),
-    /// Predict the gap; if it is acceptable, arm these VMs for one moment and schedule their peers'
-    /// flips. Answered by [`Event::Scheduled`] or [`Event::NotScheduled`]; nothing is taken back before.
-    Arm(Vec<VmName>),
-    /// Let a VM stop.
-    Release(VmName),
-    /// Flip a VM's peers now.
-    Flip(VmName),
-    /// Let QEMU go on past `pre-switchover`.
-    Continue(VmName),
-    /// Ask the guest at the target.
-    Verify(VmName),
-    /// Ask the target whether a VM in doubt runs; discard it there if not.
-    Ask(VmName),
-    /// Put everything of a VM back: gate, flip back if it was flipped, replay, cancel, discard.
-    TakeBack {
-        /// The VM.
-        vm: VmName,
-        /// Whether peers may have been flipped, or the VM released.
-        flipped: bool,
-        /// Whether anything was sent.
-        sending: bool,
-    },
-    /// Give up the source, keep the target.
-    Finish(VmName),
-}
 
 /// How far a VM is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -141,7 +41,7 @@ enum Stage {
 }
 
 /// One gang on its way.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Gang {
     order: FlipOrder,
     state: State,
@@ -153,7 +53,7 @@ pub struct Gang {
     arming: bool,
 }
 
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 struct Vm {
     stage: Stage,
     flipped: bool,
@@ -201,6 +101,38 @@ impl Gang {
     pub fn rehearsing(mut self, rehearse: bool) -> Self {
         self.rehearse = rehearse;
         self
+    }
+
+    /// The gang as it was after these events; its commands were given then.
+    pub fn replay(
+        vms: impl IntoIterator<Item = VmName>,
+        options: (FlipOrder, bool),
+        events: impl IntoIterator<Item = Event>,
+    ) -> Self {
+        let (order, rehearse) = options;
+        let mut gang = Self::begin(vms, order).0.rehearsing(rehearse);
+        for event in events {
+            gang.next(event);
+        }
+        gang
+    }
+
+    /// What brings a VM to its end when whoever drove the gang was lost: one that was never let go is
+    /// taken back, whether its target is there or not; any other is looked for first.
+    pub fn settle(&self, vm: &VmName) -> Script {
+        match self.vms.get(vm) {
+            Some(it) if !self.may_have_gone(vm) => {
+                Script::take_back(false, it.stage >= Stage::Prepared)
+            }
+            _ => Script::settle(),
+        }
+    }
+
+    /// False for a VM that cannot run at the target, since nobody let it go, and that every peer still
+    /// looks for at the source.
+    pub fn may_have_gone(&self, vm: &VmName) -> bool {
+        let it = self.vms.get(vm);
+        it.is_none_or(|it| it.stage >= Stage::Released || it.flipped)
     }
 
     /// Where it stands.
@@ -650,226 +582,6 @@ impl Gang {
                 self.state = State::Failed;
             }
             _ => {}
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use proptest::prelude::*;
-
-    fn vm(n: u8) -> VmName {
-        VmName::new(format!("vm-{n}")).unwrap()
-    }
-
-    #[test]
-    fn a_gang_of_two_goes_all_the_way() {
-        let (mut gang, commands) = Gang::begin([vm(1), vm(2)], FlipOrder::BeforeStop);
-        assert_eq!(commands, [Command::Prepare(vm(1)), Command::Prepare(vm(2))]);
-        assert!(gang.next(Event::Prepared(vm(1))).is_empty());
-        assert_eq!(gang.next(Event::Prepared(vm(2))).len(), 2);
-        for n in [1, 2] {
-            gang.next(Event::Sending(vm(n)));
-        }
-        assert!(
-            gang.next(Event::Held {
-                vm: vm(1),
-                burst_bytes: 10
-            })
-            .is_empty()
-        );
-        let armed = gang.next(Event::Held {
-            vm: vm(2),
-            burst_bytes: 20,
-        });
-        assert_eq!(armed, [Command::Arm(vec![vm(1), vm(2)])]);
-        assert_eq!(gang.burst_bytes(), 30);
-        assert_eq!(
-            gang.next(Event::Scheduled),
-            [Command::Release(vm(1)), Command::Release(vm(2))]
-        );
-        for n in [1, 2] {
-            gang.next(Event::Stopped(vm(n)));
-            assert_eq!(gang.next(Event::Resumed(vm(n))), [Command::Verify(vm(n))]);
-        }
-        assert_eq!(gang.state(), State::Verify);
-        assert!(gang.next(Event::Verified(vm(2))).is_empty());
-        assert_eq!(gang.next(Event::Verified(vm(1))).len(), 2);
-        gang.next(Event::Finished(vm(1)));
-        gang.next(Event::Finished(vm(2)));
-        assert_eq!(gang.state(), State::Arrived);
-    }
-
-    #[test]
-    fn a_cancel_before_the_release_takes_everything_back() {
-        let (mut gang, _) = Gang::begin([vm(1)], FlipOrder::BeforeStop);
-        gang.next(Event::Prepared(vm(1)));
-        gang.next(Event::Sending(vm(1)));
-        let back = gang.next(Event::Cancel);
-        assert_eq!(
-            back,
-            [Command::TakeBack {
-                vm: vm(1),
-                flipped: false,
-                sending: true
-            }]
-        );
-        gang.next(Event::TakenBack(vm(1)));
-        assert_eq!(gang.state(), State::Aborted);
-    }
-
-    #[test]
-    fn a_rehearsal_releases_nobody_and_flips_back() {
-        let (gang, _) = Gang::begin([vm(1)], FlipOrder::BeforeStop);
-        let mut gang = gang.rehearsing(true);
-        gang.next(Event::Prepared(vm(1)));
-        gang.next(Event::Held {
-            vm: vm(1),
-            burst_bytes: 1,
-        });
-        assert!(gang.next(Event::Scheduled).is_empty());
-        let back = gang.next(Event::DidNotStop(vm(1)));
-        assert_eq!(
-            back,
-            [Command::TakeBack {
-                vm: vm(1),
-                flipped: true,
-                sending: true
-            }]
-        );
-    }
-
-    #[test]
-    fn a_vm_in_doubt_is_asked_for_and_not_taken_back_meanwhile() {
-        let (mut gang, _) = Gang::begin([vm(1)], FlipOrder::BeforeStop);
-        gang.next(Event::Prepared(vm(1)));
-        gang.next(Event::Held {
-            vm: vm(1),
-            burst_bytes: 1,
-        });
-        gang.next(Event::Scheduled);
-        gang.next(Event::Stopped(vm(1)));
-        let asked = gang.next(Event::Failed {
-            vm: vm(1),
-            why: "the link broke".into(),
-            in_doubt: true,
-        });
-        assert_eq!(asked, [Command::Ask(vm(1))]);
-        assert!(
-            gang.next(Event::Failed {
-                vm: vm(1),
-                why: "again".into(),
-                in_doubt: false
-            })
-            .is_empty()
-        );
-        let back = gang.next(Event::Resolved {
-            vm: vm(1),
-            runs_at_target: false,
-        });
-        assert_eq!(
-            back,
-            [Command::TakeBack {
-                vm: vm(1),
-                flipped: true,
-                sending: true
-            }]
-        );
-    }
-
-    #[test]
-    fn a_vm_in_doubt_that_runs_at_the_target_goes_on() {
-        let (mut gang, _) = Gang::begin([vm(1)], FlipOrder::BeforeStop);
-        gang.next(Event::Prepared(vm(1)));
-        gang.next(Event::Held {
-            vm: vm(1),
-            burst_bytes: 1,
-        });
-        gang.next(Event::Scheduled);
-        gang.next(Event::Stopped(vm(1)));
-        gang.next(Event::Failed {
-            vm: vm(1),
-            why: "the link broke".into(),
-            in_doubt: true,
-        });
-        let next = gang.next(Event::Resolved {
-            vm: vm(1),
-            runs_at_target: true,
-        });
-        assert_eq!(next, [Command::Verify(vm(1))]);
-    }
-
-    fn events() -> impl Strategy<Value = Event> {
-        let who = (1u8..4).prop_map(vm);
-        prop_oneof![
-            who.clone().prop_map(Event::Prepared),
-            who.clone().prop_map(Event::Sending),
-            who.clone()
-                .prop_map(|vm| Event::Held { vm, burst_bytes: 5 }),
-            Just(Event::Scheduled),
-            who.clone().prop_map(Event::Stopped),
-            who.clone().prop_map(Event::AtPreSwitchover),
-            who.clone().prop_map(Event::Flipped),
-            who.clone().prop_map(Event::Resumed),
-            who.clone().prop_map(Event::DidNotStop),
-            who.clone().prop_map(Event::Verified),
-            who.clone().prop_map(|vm| Event::Mute {
-                vm,
-                why: "x".into()
-            }),
-            Just(Event::NotScheduled("x".into())),
-            (who.clone(), any::<bool>()).prop_map(|(vm, in_doubt)| Event::Failed {
-                vm,
-                why: "x".into(),
-                in_doubt
-            }),
-            (who.clone(), any::<bool>())
-                .prop_map(|(vm, runs_at_target)| Event::Resolved { vm, runs_at_target }),
-            Just(Event::Cancel),
-            Just(Event::TimedOut),
-            Just(Event::Overdue),
-            who.clone().prop_map(Event::Finished),
-            who.clone().prop_map(Event::Gone),
-            who.prop_map(Event::TakenBack),
-        ]
-    }
-
-    proptest! {
-        #[test]
-        fn no_order_of_events_breaks_the_promises(
-            order in prop::sample::select(vec![FlipOrder::BeforeStop, FlipOrder::AfterResume, FlipOrder::Redirect]),
-            events in prop::collection::vec(events(), 0..120),
-        ) {
-            let (mut gang, _) = Gang::begin([vm(1), vm(2), vm(3)], order);
-            let mut scheduled = false;
-            let mut verified = std::collections::BTreeSet::new();
-            let mut resumed = std::collections::BTreeSet::new();
-            let mut gone_back = std::collections::BTreeSet::new();
-            let mut asked = std::collections::BTreeSet::new();
-            for event in events {
-                scheduled |= event == Event::Scheduled;
-                let before = gang.clone();
-                let commands = gang.next(event.clone());
-                match &event {
-                    Event::Resumed(vm) if !gone_back.contains(vm) && !before.state().is_final() => { resumed.insert(vm.clone()); }
-                    Event::Resolved { vm, runs_at_target: true } if !before.state().is_final() && (asked.contains(vm) || gone_back.contains(vm)) => { resumed.insert(vm.clone()); gone_back.remove(vm); }
-                    Event::Verified(vm) => { verified.insert(vm.clone()); }
-                    _ => {}
-                }
-                for command in commands {
-                    match command {
-                        Command::Release(_) => prop_assert!(scheduled),
-                        Command::Finish(vm) => prop_assert!(verified.contains(&vm) && resumed.contains(&vm)),
-                        Command::TakeBack { vm, .. } => {
-                            prop_assert!(!resumed.contains(&vm), "{vm} runs at the target and was taken back");
-                            gone_back.insert(vm);
-                        }
-                        Command::Ask(vm) => { asked.insert(vm); }
-                        _ => {}
-                    }
-                }
-            }
         }
     }
 }

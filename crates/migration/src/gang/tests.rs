@@ -1,0 +1,216 @@
+use super::*;
+use proptest::prelude::*;
+
+fn vm(n: u8) -> VmName {
+    VmName::new(format!("vm-{n}")).unwrap()
+}
+
+#[test]
+fn a_gang_of_two_goes_all_the_way() {
+    let (mut gang, commands) = Gang::begin([vm(1), vm(2)], FlipOrder::BeforeStop);
+    assert_eq!(commands, [Command::Prepare(vm(1)), Command::Prepare(vm(2))]);
+    assert!(gang.next(Event::Prepared(vm(1))).is_empty());
+    assert_eq!(gang.next(Event::Prepared(vm(2))).len(), 2);
+    for n in [1, 2] {
+        gang.next(Event::Sending(vm(n)));
+    }
+    assert!(
+        gang.next(Event::Held {
+            vm: vm(1),
+            burst_bytes: 10
+        })
+        .is_empty()
+    );
+    let armed = gang.next(Event::Held {
+        vm: vm(2),
+        burst_bytes: 20,
+    });
+    assert_eq!(armed, [Command::Arm(vec![vm(1), vm(2)])]);
+    assert_eq!(gang.burst_bytes(), 30);
+    assert_eq!(
+        gang.next(Event::Scheduled),
+        [Command::Release(vm(1)), Command::Release(vm(2))]
+    );
+    for n in [1, 2] {
+        gang.next(Event::Stopped(vm(n)));
+        assert_eq!(gang.next(Event::Resumed(vm(n))), [Command::Verify(vm(n))]);
+    }
+    assert_eq!(gang.state(), State::Verify);
+    assert!(gang.next(Event::Verified(vm(2))).is_empty());
+    assert_eq!(gang.next(Event::Verified(vm(1))).len(), 2);
+    gang.next(Event::Finished(vm(1)));
+    gang.next(Event::Finished(vm(2)));
+    assert_eq!(gang.state(), State::Arrived);
+}
+
+#[test]
+fn a_cancel_before_the_release_takes_everything_back() {
+    let (mut gang, _) = Gang::begin([vm(1)], FlipOrder::BeforeStop);
+    gang.next(Event::Prepared(vm(1)));
+    gang.next(Event::Sending(vm(1)));
+    let back = gang.next(Event::Cancel);
+    assert_eq!(
+        back,
+        [Command::TakeBack {
+            vm: vm(1),
+            flipped: false,
+            sending: true
+        }]
+    );
+    gang.next(Event::TakenBack(vm(1)));
+    assert_eq!(gang.state(), State::Aborted);
+}
+
+#[test]
+fn a_rehearsal_releases_nobody_and_flips_back() {
+    let (gang, _) = Gang::begin([vm(1)], FlipOrder::BeforeStop);
+    let mut gang = gang.rehearsing(true);
+    gang.next(Event::Prepared(vm(1)));
+    gang.next(Event::Held {
+        vm: vm(1),
+        burst_bytes: 1,
+    });
+    assert!(gang.next(Event::Scheduled).is_empty());
+    let back = gang.next(Event::DidNotStop(vm(1)));
+    assert_eq!(
+        back,
+        [Command::TakeBack {
+            vm: vm(1),
+            flipped: true,
+            sending: true
+        }]
+    );
+}
+
+#[test]
+fn a_vm_in_doubt_is_asked_for_and_not_taken_back_meanwhile() {
+    let (mut gang, _) = Gang::begin([vm(1)], FlipOrder::BeforeStop);
+    gang.next(Event::Prepared(vm(1)));
+    gang.next(Event::Held {
+        vm: vm(1),
+        burst_bytes: 1,
+    });
+    gang.next(Event::Scheduled);
+    gang.next(Event::Stopped(vm(1)));
+    let asked = gang.next(Event::Failed {
+        vm: vm(1),
+        why: "the link broke".into(),
+        in_doubt: true,
+    });
+    assert_eq!(asked, [Command::Ask(vm(1))]);
+    assert!(
+        gang.next(Event::Failed {
+            vm: vm(1),
+            why: "again".into(),
+            in_doubt: false
+        })
+        .is_empty()
+    );
+    let back = gang.next(Event::Resolved {
+        vm: vm(1),
+        runs_at_target: false,
+    });
+    assert_eq!(
+        back,
+        [Command::TakeBack {
+            vm: vm(1),
+            flipped: true,
+            sending: true
+        }]
+    );
+}
+
+#[test]
+fn a_vm_in_doubt_that_runs_at_the_target_goes_on() {
+    let (mut gang, _) = Gang::begin([vm(1)], FlipOrder::BeforeStop);
+    gang.next(Event::Prepared(vm(1)));
+    gang.next(Event::Held {
+        vm: vm(1),
+        burst_bytes: 1,
+    });
+    gang.next(Event::Scheduled);
+    gang.next(Event::Stopped(vm(1)));
+    gang.next(Event::Failed {
+        vm: vm(1),
+        why: "the link broke".into(),
+        in_doubt: true,
+    });
+    let next = gang.next(Event::Resolved {
+        vm: vm(1),
+        runs_at_target: true,
+    });
+    assert_eq!(next, [Command::Verify(vm(1))]);
+}
+
+fn events() -> impl Strategy<Value = Event> {
+    let who = (1u8..4).prop_map(vm);
+    prop_oneof![
+        who.clone().prop_map(Event::Prepared),
+        who.clone().prop_map(Event::Sending),
+        who.clone()
+            .prop_map(|vm| Event::Held { vm, burst_bytes: 5 }),
+        Just(Event::Scheduled),
+        who.clone().prop_map(Event::Stopped),
+        who.clone().prop_map(Event::AtPreSwitchover),
+        who.clone().prop_map(Event::Flipped),
+        who.clone().prop_map(Event::Resumed),
+        who.clone().prop_map(Event::DidNotStop),
+        who.clone().prop_map(Event::Verified),
+        who.clone().prop_map(|vm| Event::Mute {
+            vm,
+            why: "x".into()
+        }),
+        Just(Event::NotScheduled("x".into())),
+        (who.clone(), any::<bool>()).prop_map(|(vm, in_doubt)| Event::Failed {
+            vm,
+            why: "x".into(),
+            in_doubt
+        }),
+        (who.clone(), any::<bool>())
+            .prop_map(|(vm, runs_at_target)| Event::Resolved { vm, runs_at_target }),
+        Just(Event::Cancel),
+        Just(Event::TimedOut),
+        Just(Event::Overdue),
+        who.clone().prop_map(Event::Finished),
+        who.clone().prop_map(Event::Gone),
+        who.prop_map(Event::TakenBack),
+    ]
+}
+
+proptest! {
+    #[test]
+    fn no_order_of_events_breaks_the_promises(
+        order in prop::sample::select(vec![FlipOrder::BeforeStop, FlipOrder::AfterResume, FlipOrder::Redirect]),
+        events in prop::collection::vec(events(), 0..120),
+    ) {
+        let (mut gang, _) = Gang::begin([vm(1), vm(2), vm(3)], order);
+        let mut scheduled = false;
+        let mut verified = std::collections::BTreeSet::new();
+        let mut resumed = std::collections::BTreeSet::new();
+        let mut gone_back = std::collections::BTreeSet::new();
+        let mut asked = std::collections::BTreeSet::new();
+        for event in events {
+            scheduled |= event == Event::Scheduled;
+            let before = gang.clone();
+            let commands = gang.next(event.clone());
+            match &event {
+                Event::Resumed(vm) if !gone_back.contains(vm) && !before.state().is_final() => { resumed.insert(vm.clone()); }
+                Event::Resolved { vm, runs_at_target: true } if !before.state().is_final() && (asked.contains(vm) || gone_back.contains(vm)) => { resumed.insert(vm.clone()); gone_back.remove(vm); }
+                Event::Verified(vm) => { verified.insert(vm.clone()); }
+                _ => {}
+            }
+            for command in commands {
+                match command {
+                    Command::Release(_) => prop_assert!(scheduled),
+                    Command::Finish(vm) => prop_assert!(verified.contains(&vm) && resumed.contains(&vm)),
+                    Command::TakeBack { vm, .. } => {
+                        prop_assert!(!resumed.contains(&vm), "{vm} runs at the target and was taken back");
+                        gone_back.insert(vm);
+                    }
+                    Command::Ask(vm) => { asked.insert(vm); }
+                    _ => {}
+                }
+            }
+        }
+    }
+}
