@@ -35,6 +35,8 @@ bench: guest build ## measure every figure we promise, beside its target
 	$(binary) lab bench || missed=1; \
 	echo "==> flow installation against ovs-ofctl" >&2; \
 	cargo bench --locked --quiet --package openflow --bench flows || missed=1; \
+	echo "==> the journal" >&2; \
+	cargo bench --locked --quiet --package controller --bench journal || missed=1; \
 	exit $$missed
 
 lint: ## clippy with warnings as errors, formatting, cargo deny

@@ -247,6 +247,12 @@ impl Client {
         self.understand(&self.transport.ask(Method::POST, &path, None).await?)
     }
 
+    /// See [`crate::Service::rollback`].
+    pub async fn rollback(&self, id: &MigrationId) -> Result<Migration, Error> {
+        let path = format!("/v1/migrations/{id}/rollback");
+        self.understand(&self.transport.ask(Method::POST, &path, None).await?)
+    }
+
     /// See [`crate::Service::join_token`].
     pub async fn join_token(&self) -> Result<JoinToken, Error> {
         self.understand(

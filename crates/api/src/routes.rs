@@ -70,6 +70,7 @@ fn parts() -> (Router<App>, Document) {
         .routes(routes!(migrations::list, migrations::begin))
         .routes(routes!(migrations::show))
         .routes(routes!(migrations::cancel))
+        .routes(routes!(migrations::rollback))
         .routes(routes!(events::events))
         .split_for_parts()
 }

@@ -103,6 +103,10 @@ pub trait Service: Send + Sync + 'static {
     /// point of return, or over, is a conflict.
     async fn cancel(&self, id: &MigrationId) -> Result<Migration, Problem>;
 
+    /// Puts a cluster back where a migration took it from: lets one go back that is under way, moves
+    /// back what one that is over has moved. Returns the migration that goes back.
+    async fn rollback(&self, id: &MigrationId) -> Result<Migration, Problem>;
+
     /// Events from number `from` on, as far back as they are kept; without `from` only what
     /// happens after the call. With `follow` the stream goes on as events happen, else it ends
     /// after the newest. A follower that falls behind misses nothing or its stream ends.

@@ -40,6 +40,10 @@ async fn everything_that_can_be_asked_comes_back_as_the_service_said_it() {
         client.cancel(&name("m-0001")).await.unwrap().state,
         State::Aborting
     );
+    assert_eq!(
+        client.rollback(&name("m-0001")).await.unwrap().state,
+        State::Preparing
+    );
     assert_eq!(client.join_token().await.unwrap().token, "secret");
     client.unlink(&name("shop"), &name("shop-1")).await.unwrap();
     client.delete_cluster(&name("shop")).await.unwrap();

@@ -31,6 +31,7 @@ get /v1/vms
 post /v1/join-tokens
 post /v1/migrations
 post /v1/migrations/{id}/cancel
+post /v1/migrations/{id}/rollback
 post /v1/plans
 put /v1/clusters/{cluster}
 put /v1/clusters/{cluster}/members/{member}

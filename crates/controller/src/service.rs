@@ -109,6 +109,10 @@ impl Service for Controlling {
         self.engine.cancel(id).await
     }
 
+    async fn rollback(&self, id: &MigrationId) -> Result<Migration, Problem> {
+        self.engine.rollback(id).await
+    }
+
     async fn events(&self, from: Option<u64>, follow: bool) -> Result<api::Events, Problem> {
         Ok(self.events.stream(from, follow))
     }

@@ -107,3 +107,21 @@ pub(super) async fn cancel(
         .await
         .map(Json)
 }
+
+/// Puts a cluster back where a migration took it from.
+#[utoipa::path(
+    post, path = "/v1/migrations/{id}/rollback", tag = "migrations", operation_id = "rollbackMigration",
+    params(("id" = String, Path, description = "Identity", example = "m-0007")),
+    responses(
+        (status = 200, description = "The migration that goes back: the same, or a new one", body = schema::Migration),
+        (status = "default", description = "What went wrong", body = Problem, content_type = "application/problem+json"),
+    ),
+)]
+pub(super) async fn rollback(
+    State(app): State<App>,
+    Named(id): Named<MigrationId>,
+) -> Result<Json<Migration>, Problem> {
+    to_the_end(async move { app.rollback(&id).await })
+        .await
+        .map(Json)
+}

@@ -422,6 +422,10 @@ impl Service for Fake {
         Ok(migration(State::Aborting))
     }
 
+    async fn rollback(&self, _: &MigrationId) -> Result<Migration, Problem> {
+        Ok(migration(State::Preparing))
+    }
+
     async fn events(&self, from: Option<u64>, follow: bool) -> Result<Events, Problem> {
         let from = from.unwrap_or(u64::MAX);
         let told = self.told.lock().expect("not poisoned");

@@ -8,14 +8,15 @@ use store::{Store, StoreError, StoreExt, Txn};
 const PREFIX: &str = "journal/";
 
 /// One migration's journal.
-pub(crate) struct Journal {
+pub struct Journal {
     store: Arc<dyn Store>,
     prefix: String,
     next: u64,
 }
 
 impl Journal {
-    pub(crate) fn of(store: Arc<dyn Store>, id: &MigrationId) -> Self {
+    /// The journal of a migration, with nothing added by this value yet.
+    pub fn of(store: Arc<dyn Store>, id: &MigrationId) -> Self {
         Self {
             store,
             prefix: format!("{PREFIX}{id}/"),
@@ -24,7 +25,10 @@ impl Journal {
     }
 
     /// Adds an event.
-    pub(crate) async fn add(&mut self, event: &Event) -> Result<(), StoreError> {
+    ///
+    /// # Errors
+    /// The store's.
+    pub async fn add(&mut self, event: &Event) -> Result<(), StoreError> {
         // Keys sort as numbers do.
         let key = format!("{}{:010}", self.prefix, self.next);
         self.store.put_json(&key, event).await?;
@@ -33,13 +37,19 @@ impl Journal {
     }
 
     /// All events, in their order.
-    pub(crate) async fn read(&self) -> Result<Vec<Event>, StoreError> {
+    ///
+    /// # Errors
+    /// The store's.
+    pub async fn read(&self) -> Result<Vec<Event>, StoreError> {
         let (rows, _) = self.store.list_json::<Event>(&self.prefix).await?;
         Ok(rows.into_iter().map(|row| row.value).collect())
     }
 
     /// The migration has ended and is written down as it ended.
-    pub(crate) async fn forget(&self) -> Result<(), StoreError> {
+    ///
+    /// # Errors
+    /// The store's.
+    pub async fn forget(&self) -> Result<(), StoreError> {
         let all = Txn::new().delete_prefix(self.prefix.as_str());
         self.store.txn(all).await.map(drop)
     }

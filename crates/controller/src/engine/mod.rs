@@ -8,7 +8,7 @@
 //! | [`record`] | phases and figures |
 //! | [`recover`] | what an earlier life of the controller left under way |
 
-mod journal;
+pub mod journal;
 mod play;
 mod record;
 mod recover;
@@ -437,8 +437,24 @@ impl Engine {
                 "Migration {id} is {} and cannot be cancelled.",
                 state_word(seen.state)
             ),
-            "When it has ended, move the cluster back with `transhume migrate`.",
+            "When it has ended, go back with `transhume migration rollback`.",
         ))
+    }
+
+    /// Puts a cluster back where a migration took it from.
+    ///
+    /// # Errors
+    /// When it is past the point of return and not over, or nothing of it is away from its source.
+    pub async fn rollback(self: &Arc<Self>, id: &MigrationId) -> Result<Migration, Problem> {
+        let seen = self.get(id).await?;
+        if !seen.state.is_final() {
+            return self.cancel(id).await;
+        }
+        let options = Options {
+            rehearse: false,
+            ..seen.options
+        };
+        self.migrate(&seen.cluster, &seen.from, &options).await
     }
 }
 

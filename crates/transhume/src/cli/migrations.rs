@@ -138,6 +138,15 @@ pub(crate) enum MigrationCommand {
         /// The migration, for example m-0001
         id: MigrationId,
     },
+    /// Put the cluster back where a migration took it from: cancels one under way, moves back what one
+    /// that is over has moved
+    Rollback {
+        /// The migration, for example m-0001
+        id: MigrationId,
+        /// Follow the way back to its end
+        #[arg(long)]
+        watch: bool,
+    },
 }
 
 #[derive(Debug, Args)]

@@ -68,6 +68,20 @@ pub(super) async fn run(asking: Asking, command: MigrationCommand) -> Result<(),
             }
         }
         MigrationCommand::Watch { id } => follow(asking, id).await,
+        MigrationCommand::Rollback { id, watch } => {
+            let back = client.rollback(&id).await?;
+            match format {
+                // One that was cancelled ends where it should: at its source.
+                _ if watch && back.id != id => follow(asking, back.id).await,
+                Format::Json => output::json(&back),
+                Format::Table => output::line(&format!(
+                    "{} is {}: {}",
+                    back.id,
+                    show::state(back.state),
+                    back.message
+                )),
+            }
+        }
         MigrationCommand::Cancel { id } => {
             let migration = client.cancel(&id).await?;
             match format {

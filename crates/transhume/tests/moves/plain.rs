@@ -60,13 +60,22 @@ async fn an_abort_after_the_flip_replays_what_waited_at_the_target() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_idle_vm_without_traffic_moves() {
+async fn an_idle_vm_without_traffic_moves_and_is_rolled_back() {
     let lab = Lab::up("idle", 1, Load::IDLE).await;
     let id = lab.begin("south", Options::default()).await;
     let end = lab.until_end(&id).await;
     assert_eq!(end.state, State::Arrived, "{}", end.message);
     assert_eq!(lab.places("shop-1").await, ["south"]);
     assert!(lab.answers().await);
+    let back = lab.client().rollback(&id).await.unwrap();
+    let end = lab.until_end(&back.id).await;
+    assert_eq!(end.state, State::Arrived, "{}", end.message);
+    assert_eq!(lab.places("shop-1").await, ["north"]);
+    let nothing_left = lab.client().rollback(&id).await.unwrap_err().to_string();
+    assert!(
+        nothing_left.contains("at 'north' already"),
+        "{nothing_left}"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
