@@ -9,7 +9,7 @@ use super::play::Ends;
 use super::run::{Input, wait};
 use super::steps::Steps;
 use super::{Engine, Mover, state_word};
-use migration::gang::Gang;
+use migration::gang::{Event, Gang};
 use migration::script::{End, Script};
 use model::migration::{Migration, State, VmMove};
 use std::sync::{Arc, Mutex};
@@ -19,6 +19,16 @@ use tokio::sync::mpsc;
 
 /// A host that is away is looked for this often.
 const PAUSE: Duration = Duration::from_millis(500);
+
+/// A journal is believed where the state that was saved bears it out. A controller without a journal may
+/// have begun the migration.
+fn can_go_by(events: &[Event], saved: State) -> bool {
+    match saved {
+        State::Preparing => true,
+        State::PreCopy | State::Hold => !events.is_empty(),
+        _ => false,
+    }
+}
 
 /// What brings each VM to its end.
 fn scripts<'a>(
@@ -159,6 +169,9 @@ impl Engine {
                 return None;
             }
         };
+        if !can_go_by(&events, migration.state) {
+            return None;
+        }
         let names = migration.vms.iter().map(|vm| vm.vm.clone());
         let options = (migration.options.order, migration.options.rehearse);
         Some(Gang::replay(names, options, events))
@@ -182,5 +195,21 @@ impl Engine {
             }
             tokio::time::sleep(PAUSE).await;
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_journal_that_is_missing_or_behind_is_not_believed() {
+        let some = [Event::Cancel];
+        assert!(can_go_by(&[], State::Preparing));
+        assert!(can_go_by(&some, State::PreCopy));
+        assert!(!can_go_by(&[], State::PreCopy));
+        assert!(!can_go_by(&some, State::Armed));
+        assert!(!can_go_by(&some, State::Switchover));
+        assert!(!can_go_by(&some, State::Aborting));
     }
 }
