@@ -1,9 +1,9 @@
 //! Table 40: what becomes of packets that come out of a tunnel.
 //!
-//! They go to ports, never into a tunnel again: the one exception is a redirect, which a source
-//! host has for an endpoint that is just moving away. Every endpoint of the network has a rule,
-//! so that frames for one who is elsewhere, or still waits here for its memory, are not taken for
-//! frames to nobody and copied to its port.
+//! They go to ports, never into a tunnel again: the one exception is a redirect, which a host
+//! has for an endpoint that is moving away, or has left its port behind. Every endpoint of the
+//! network has a rule, so that frames for one who is elsewhere are not taken for frames to nobody and
+//! copied to its port.
 
 use super::Endpoint;
 use crate::projection::ARRIVALS;
