@@ -11,6 +11,7 @@ use super::steps::Steps;
 use super::{Engine, Mover, state_word};
 use migration::gang::{Event, Gang};
 use migration::script::{End, Script};
+use model::VmName;
 use model::migration::{Migration, State, VmMove};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -30,15 +31,21 @@ fn can_go_by(events: &[Event], saved: State) -> bool {
     }
 }
 
-/// What brings each VM to its end.
-fn scripts<'a>(
-    gang: &Option<Gang>,
+/// Brings VMs to their ends, one after another.
+async fn settle<'a>(
+    steps: &Steps,
+    gang: Option<&Gang>,
     vms: Vec<&'a VmMove>,
-) -> impl Iterator<Item = (&'a VmMove, Script)> {
-    vms.into_iter().map(move |vm| {
-        let script = gang.as_ref().map(|gang| gang.settle(&vm.vm));
-        (vm, script.unwrap_or_else(Script::settle))
-    })
+    ends: &mut Vec<(&'a VmName, End)>,
+) {
+    for vm in vms {
+        let between = Ends {
+            source: &vm.from,
+            target: &vm.to,
+        };
+        let script = gang.map_or_else(Script::settle, |gang| gang.settle(&vm.vm));
+        ends.push((&vm.vm, steps.between(between, &vm.vm, script).await));
+    }
 }
 
 impl Engine {
@@ -74,14 +81,8 @@ impl Engine {
                 input.clone(),
             )
         };
-        let (steps, mut ends) = (steps_of(&[]), Vec::new());
-        for (vm, script) in scripts(&gang, at_once) {
-            let between = Ends {
-                source: &vm.from,
-                target: &vm.to,
-            };
-            ends.push((&vm.vm, steps.between(between, &vm.vm, script).await));
-        }
+        let mut ends = Vec::new();
+        settle(&steps_of(&[]), gang.as_ref(), at_once, &mut ends).await;
         let mut movers = Vec::new();
         for vm in &waits {
             match self.mover_of(&migration, vm).await {
@@ -93,13 +94,7 @@ impl Engine {
         }
         let steps = steps_of(&movers);
         steps.measure().await;
-        for (vm, script) in scripts(&gang, waits) {
-            let between = Ends {
-                source: &vm.from,
-                target: &vm.to,
-            };
-            ends.push((&vm.vm, steps.between(between, &vm.vm, script).await));
-        }
+        settle(&steps, gang.as_ref(), waits, &mut ends).await;
         let (mut arrived, mut gone) = (0, Vec::new());
         for (vm, end) in ends {
             match end {

@@ -323,10 +323,6 @@ impl Steps {
             .values()
             .map(|m| self.delay(&m.target.host, &m.source.host))
             .fold(0.0, f64::max);
-        let targets = self.movers.values().map(|m| &m.target.host);
-        let stall_ms = targets
-            .filter_map(|host| self.hosts.stall_ms(host))
-            .fold(0.0, f64::max);
         Gap::predict(gap::Known {
             drain_ms: DRAIN_MS,
             one_way_ms,
@@ -336,7 +332,11 @@ impl Steps {
             vms,
             cpus: first.map_or(1, |m| m.target.abilities.cpus as usize),
             translated: first.is_some_and(|m| m.target.abilities.accel == "tcg"),
-            stall_ms,
+            stall_ms: self
+                .candidates()
+                .iter()
+                .map(|c| c.stall_ms)
+                .fold(0.0, f64::max),
         })
     }
 

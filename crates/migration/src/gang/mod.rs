@@ -33,6 +33,7 @@ enum Stage {
     Doubt,
     Resumed,
     Verified,
+    Finishing,
     Mute,
     Finished,
     GoingBack,
@@ -49,15 +50,14 @@ pub struct Gang {
     vms: BTreeMap<VmName, Vm>,
     attempts: u32,
     rehearse: bool,
-    /// [`Command::Arm`] is under way.
-    arming: bool,
+    /// So many [`Command::Arm`] are under way.
+    arming: usize,
 }
 
 #[derive(Debug, Clone, PartialEq)]
 struct Vm {
     stage: Stage,
     flipped: bool,
-    finishing: bool,
     burst_bytes: u64,
 }
 
@@ -75,7 +75,6 @@ impl Gang {
                     Vm {
                         stage: Stage::New,
                         flipped: false,
-                        finishing: false,
                         burst_bytes: 0,
                     },
                 )
@@ -91,7 +90,7 @@ impl Gang {
                 vms,
                 attempts: 0,
                 rehearse: false,
-                arming: false,
+                arming: 0,
             },
             commands,
         )
@@ -213,7 +212,7 @@ impl Gang {
             Event::Failed { vm, why, in_doubt } => self.on_failed(vm, &why, in_doubt),
             Event::Resolved { vm, runs_at_target } => self.on_resolved(vm, runs_at_target),
             Event::Finished(vm) => {
-                self.raise(&vm, Stage::Verified, Stage::Finished);
+                self.raise(&vm, Stage::Finishing, Stage::Finished);
                 self.end_if_done();
                 Vec::new()
             }
@@ -232,6 +231,12 @@ impl Gang {
 
     fn stage(&self, vm: &VmName) -> Option<Stage> {
         self.vms.get(vm).map(|vm| vm.stage)
+    }
+
+    fn put(&mut self, vm: &VmName, stage: Stage) {
+        if let Some(vm) = self.vms.get_mut(vm) {
+            vm.stage = stage;
+        }
     }
 
     fn raise(&mut self, vm: &VmName, from: Stage, to: Stage) {
@@ -279,7 +284,7 @@ impl Gang {
     }
 
     fn arm(&mut self, vms: Vec<VmName>) -> Vec<Command> {
-        self.arming = true;
+        self.arming += 1;
         if self.order == FlipOrder::BeforeStop {
             for name in &vms {
                 if let Some(vm) = self.vms.get_mut(name) {
@@ -291,19 +296,17 @@ impl Gang {
     }
 
     fn on_scheduled(&mut self) -> Vec<Command> {
-        self.arming = false;
+        self.arming = self.arming.saturating_sub(1);
         match self.state {
+            _ if self.arming > 0 => Vec::new(),
             State::Aborting => self.take_back(),
             _ => self.release(),
         }
     }
 
     fn on_not_scheduled(&mut self, why: &str) -> Vec<Command> {
-        self.arming = false;
-        match self.state {
-            State::Aborting => self.take_back(),
-            _ => self.back(why),
-        }
+        self.arming = self.arming.saturating_sub(1);
+        self.back(why)
     }
 
     fn release(&mut self) -> Vec<Command> {
@@ -357,18 +360,10 @@ impl Gang {
     }
 
     fn on_resumed(&mut self, vm: VmName) -> Vec<Command> {
-        let Some(stage) = self.stage(&vm) else {
-            return Vec::new();
-        };
-        if stage >= Stage::Resumed && stage != Stage::GoingBack {
+        if self.stage(&vm).is_none_or(|stage| stage >= Stage::Resumed) {
             return Vec::new();
         }
-        if stage >= Stage::GoingBack {
-            return Vec::new();
-        }
-        if let Some(it) = self.vms.get_mut(&vm) {
-            it.stage = Stage::Resumed;
-        }
+        self.put(&vm, Stage::Resumed);
         if matches!(self.state, State::Armed | State::Hold) {
             self.state = State::Switchover;
         }
@@ -394,9 +389,7 @@ impl Gang {
             .values()
             .any(|vm| (Stage::Stopped..=Stage::Finished).contains(&vm.stage));
         if some_moved && self.attempts <= ATTEMPTS {
-            if let Some(it) = self.vms.get_mut(&vm) {
-                it.stage = Stage::Held;
-            }
+            self.put(&vm, Stage::Held);
             self.message = format!("'{vm}' did not stop at its moment and is armed again");
             return self.arm(vec![vm]);
         }
@@ -407,7 +400,7 @@ impl Gang {
     }
 
     fn on_overdue(&mut self) -> Vec<Command> {
-        if self.arming || !matches!(self.state, State::Armed | State::Switchover) {
+        if self.arming > 0 || !matches!(self.state, State::Armed | State::Switchover) {
             return Vec::new();
         }
         let mut asked = Vec::new();
@@ -433,13 +426,10 @@ impl Gang {
     }
 
     fn finish_verified(&mut self) -> Vec<Command> {
-        let verified = self
-            .vms
-            .iter_mut()
-            .filter(|(_, vm)| vm.stage == Stage::Verified && !vm.finishing);
-        verified
+        let them = self.vms.iter_mut();
+        them.filter(|(_, vm)| vm.stage == Stage::Verified)
             .map(|(name, vm)| {
-                vm.finishing = true;
+                vm.stage = Stage::Finishing;
                 Command::Finish(name.clone())
             })
             .collect()
@@ -451,10 +441,16 @@ impl Gang {
             return Vec::new();
         }
         self.raise(vm, Stage::Resumed, Stage::Mute);
-        self.message = format!("'{vm}' runs at the target and did not answer ({why})");
+        let mute = format!("'{vm}' runs at the target and did not answer ({why})");
         let commands = match self.state {
-            State::Aborting => Vec::new(),
-            _ => self.when_all_verified(),
+            State::Aborting => {
+                self.message += &format!("; {mute}");
+                Vec::new()
+            }
+            _ => {
+                self.message = mute;
+                self.when_all_verified()
+            }
         };
         self.end_if_done();
         commands
@@ -469,9 +465,7 @@ impl Gang {
             return Vec::new();
         }
         if in_doubt {
-            if let Some(it) = self.vms.get_mut(&vm) {
-                it.stage = Stage::Doubt;
-            }
+            self.put(&vm, Stage::Doubt);
             self.message = format!("{why}; the target is asked whether '{vm}' runs there");
             return vec![Command::Ask(vm)];
         }
@@ -481,22 +475,15 @@ impl Gang {
     fn on_resolved(&mut self, vm: VmName, runs_at_target: bool) -> Vec<Command> {
         if self.stage(&vm) == Some(Stage::GoingBack) && runs_at_target {
             // It was faster than the order to take it back.
-            if let Some(it) = self.vms.get_mut(&vm) {
-                it.stage = Stage::Resumed;
-            }
+            self.put(&vm, Stage::Resumed);
             return vec![Command::Verify(vm)];
         }
         if self.stage(&vm) != Some(Stage::Doubt) {
             return Vec::new();
         }
+        self.put(&vm, Stage::Stopped);
         if runs_at_target {
-            if let Some(it) = self.vms.get_mut(&vm) {
-                it.stage = Stage::Stopped;
-            }
             return self.on_resumed(vm);
-        }
-        if let Some(it) = self.vms.get_mut(&vm) {
-            it.stage = Stage::Stopped;
         }
         self.back(&format!("'{vm}' did not arrive"))
     }
@@ -508,7 +495,7 @@ impl Gang {
             self.state = State::Aborting;
             self.message = why.to_owned();
         }
-        if self.arming {
+        if self.arming > 0 {
             // Flips may still be on their way to peers: first they are all known, then undone.
             return Vec::new();
         }

@@ -82,8 +82,8 @@ fn a_rehearsal_releases_nobody_and_flips_back() {
     );
 }
 
-#[test]
-fn a_vm_in_doubt_is_asked_for_and_not_taken_back_meanwhile() {
+/// A gang of one that has stopped at its source.
+fn stopped() -> Gang {
     let (mut gang, _) = Gang::begin([vm(1)], FlipOrder::BeforeStop);
     gang.next(Event::Prepared(vm(1)));
     gang.next(Event::Held {
@@ -92,6 +92,46 @@ fn a_vm_in_doubt_is_asked_for_and_not_taken_back_meanwhile() {
     });
     gang.next(Event::Scheduled);
     gang.next(Event::Stopped(vm(1)));
+    gang
+}
+
+#[test]
+fn peers_that_may_hold_flips_are_known_before_anything_is_taken_back() {
+    let (mut gang, _) = Gang::begin([vm(1)], FlipOrder::BeforeStop);
+    gang.next(Event::Prepared(vm(1)));
+    gang.next(Event::Held {
+        vm: vm(1),
+        burst_bytes: 1,
+    });
+    assert!(gang.next(Event::Cancel).is_empty());
+    let back = gang.next(Event::Scheduled);
+    assert!(
+        matches!(back[..], [Command::TakeBack { flipped: true, .. }]),
+        "{back:?}"
+    );
+}
+
+#[test]
+fn a_released_vm_counts_as_one_that_may_run_at_the_target_in_every_order() {
+    for order in [FlipOrder::Redirect, FlipOrder::AfterResume] {
+        let (mut gang, _) = Gang::begin([vm(1)], order);
+        gang.next(Event::Prepared(vm(1)));
+        gang.next(Event::Held {
+            vm: vm(1),
+            burst_bytes: 1,
+        });
+        gang.next(Event::Scheduled);
+        let back = gang.next(Event::DidNotStop(vm(1)));
+        assert!(
+            matches!(back[..], [Command::TakeBack { flipped: true, .. }]),
+            "{back:?}"
+        );
+    }
+}
+
+#[test]
+fn a_vm_in_doubt_is_asked_for_and_not_taken_back_meanwhile() {
+    let mut gang = stopped();
     let asked = gang.next(Event::Failed {
         vm: vm(1),
         why: "the link broke".into(),
@@ -122,14 +162,7 @@ fn a_vm_in_doubt_is_asked_for_and_not_taken_back_meanwhile() {
 
 #[test]
 fn a_vm_in_doubt_that_runs_at_the_target_goes_on() {
-    let (mut gang, _) = Gang::begin([vm(1)], FlipOrder::BeforeStop);
-    gang.next(Event::Prepared(vm(1)));
-    gang.next(Event::Held {
-        vm: vm(1),
-        burst_bytes: 1,
-    });
-    gang.next(Event::Scheduled);
-    gang.next(Event::Stopped(vm(1)));
+    let mut gang = stopped();
     gang.next(Event::Failed {
         vm: vm(1),
         why: "the link broke".into(),

@@ -211,6 +211,11 @@ impl Run {
         self.queue.insert((when, self.seq), what);
     }
 
+    /// A task hears this after so many ms.
+    fn wake(&mut self, task: u64, ms: u64, told: Told) {
+        self.at(self.now + ms, Happening::Wakes { task, told });
+    }
+
     fn delay(&mut self) -> u64 {
         match self.chance.one_in(50) {
             true => self.chance.between(100, 4000),
@@ -320,13 +325,7 @@ impl Run {
                     && self.links[slot(side)].epoch == link
                     && self.world.host(side).life == life;
                 if !there {
-                    return self.at(
-                        self.now + AGAIN,
-                        Happening::Wakes {
-                            task,
-                            told: Told::Refused,
-                        },
-                    );
+                    return self.wake(task, AGAIN, Told::Refused);
                 }
                 let told = self
                     .world
@@ -450,13 +449,7 @@ impl Run {
 
     fn order(&mut self, task: u64, side: Side, ask: Ask, at: usize) {
         if !self.connected(side) {
-            return self.at(
-                self.now + AGAIN,
-                Happening::Wakes {
-                    task,
-                    told: Told::Refused,
-                },
-            );
+            return self.wake(task, AGAIN, Told::Refused);
         }
         let (life, link) = (self.world.host(side).life, self.links[slot(side)].epoch);
         let when = self.over(side, 0);
@@ -508,33 +501,15 @@ impl Run {
             Do::Remove => (Side::Source, Ask::Remove),
             Do::Place(side) => {
                 self.world.vms[at].place = side;
-                return self.at(
-                    self.now + 1,
-                    Happening::Wakes {
-                        task,
-                        told: Told::Done,
-                    },
-                );
+                return self.wake(task, 1, Told::Done);
             }
             Do::DiscardSomeTime => {
                 let other = self.task(Task::Discard { at });
                 self.order(other, Side::Target, Ask::Discard, at);
-                return self.at(
-                    self.now,
-                    Happening::Wakes {
-                        task,
-                        told: Told::Done,
-                    },
-                );
+                return self.wake(task, 0, Told::Done);
             }
             Do::Pause => {
-                return self.at(
-                    self.now + AGAIN,
-                    Happening::Wakes {
-                        task,
-                        told: Told::Done,
-                    },
-                );
+                return self.wake(task, AGAIN, Told::Done);
             }
             Do::End(end) => return self.script_ended(task, at, end),
         };
