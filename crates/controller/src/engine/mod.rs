@@ -4,10 +4,14 @@
 //! |---|---|
 //! | here | the list of migrations, plans, begin and cancel, news to the migration it is for |
 //! | [`run`] | one migration: events in, commands out, what people see of it |
+//! | [`journal`] | what happened, written down before anything is done about it |
 //! | [`steps`] | what each command of the gang takes |
+//! | [`forecast`] | the link, the gap and the sprint that it reckons with |
+//! | [`play`] | what is tried until it succeeds: the scripts of `migration::script` |
 //! | [`record`] | phases and figures |
 //! | [`recover`] | what an earlier life of the controller left under way |
 
+mod forecast;
 pub mod journal;
 mod play;
 mod record;

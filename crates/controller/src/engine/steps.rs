@@ -4,8 +4,7 @@ use super::run::Input;
 use super::{Mover, order};
 use crate::{Hosts, Registry};
 use migration::gang::{Command, Event};
-use migration::gap::{self, Gap};
-use migration::plan::{Candidate, DRAIN_MS, copy_rate, link_rate};
+use migration::plan::DRAIN_MS;
 use migration::schedule::{self, Schedule};
 use migration::script::Script;
 use model::migration::{FlipOrder, Migration, Options};
@@ -26,10 +25,6 @@ const HOLD_SHARE: f64 = 0.8;
 const WINDOW_MS: f64 = 102.0;
 /// Room for a late order, ms.
 const SLACK_MS: f64 = 200.0;
-/// Unlimited iterations before the stop, beyond the time to send what a window left, ms.
-const SPRINT_MS: f64 = 15.0;
-/// What a window of the hold leaves is about this many times what a sprint leaves.
-const WINDOW_TO_BURST: u64 = 16;
 /// The guest must answer its agent within this at the target, ms.
 const VERIFY_MS: f64 = 5000.0;
 /// What a host did not do is asked of it again after this.
@@ -46,7 +41,7 @@ pub(crate) struct Steps {
     pub(super) cluster: ClusterName,
     pub(super) movers: BTreeMap<VmName, Mover>,
     input: mpsc::UnboundedSender<Input>,
-    burst: AtomicU64,
+    pub(super) burst: AtomicU64,
     /// One-way data delay from a peer to a source host, ms.
     delays: Mutex<BTreeMap<(HostName, HostName), f64>>,
     /// Where each prepared target listens.
@@ -170,29 +165,6 @@ impl Steps {
             .unwrap_or(0.0)
     }
 
-    fn candidates(&self) -> Vec<Candidate<'_>> {
-        self.movers
-            .values()
-            .map(|m| Candidate {
-                member: &m.member,
-                source: &m.source,
-                target: &m.target,
-                one_way_ms: None,
-                stall_ms: self.hosts.stall_ms(&m.target.host).unwrap_or_default(),
-            })
-            .collect()
-    }
-
-    /// The link that the gang shares, bytes a second.
-    fn link(&self) -> f64 {
-        link_rate(&self.candidates(), &self.options)
-    }
-
-    /// What the whole gang may be copied at, bytes a second.
-    fn copy_rate(&self) -> f64 {
-        copy_rate(&self.candidates(), &self.options)
-    }
-
     pub(crate) async fn carry_out(&self, command: Command) {
         match command {
             Command::Prepare(vm) => self.prepare(vm).await,
@@ -313,38 +285,6 @@ impl Steps {
             Ok(_) => self.say(Event::Sending(vm)),
             Err(why) => self.fail(&vm, why),
         }
-    }
-
-    /// The gap of a VM in a gang of `vms` of which this many stop together.
-    fn predict(&self, vms: usize, together: usize) -> Gap {
-        let first = self.movers.values().next();
-        let one_way_ms = self
-            .movers
-            .values()
-            .map(|m| self.delay(&m.target.host, &m.source.host))
-            .fold(0.0, f64::max);
-        Gap::predict(gap::Known {
-            drain_ms: DRAIN_MS,
-            one_way_ms,
-            burst_bytes: self.burst.load(Ordering::Relaxed) * together as u64
-                / self.movers.len().max(1) as u64,
-            link: self.link(),
-            vms,
-            cpus: first.map_or(1, |m| m.target.abilities.cpus as usize),
-            translated: first.is_some_and(|m| m.target.abilities.accel == "tcg"),
-            stall_ms: self
-                .candidates()
-                .iter()
-                .map(|c| c.stall_ms)
-                .fold(0.0, f64::max),
-        })
-    }
-
-    /// Long enough to send what a window of the hold leaves, and then what was dirtied meanwhile.
-    fn sprint_ms(&self) -> f64 {
-        let vms = self.movers.len().max(1) as u64;
-        let left = self.burst.load(Ordering::Relaxed) / vms * WINDOW_TO_BURST;
-        (SPRINT_MS + 1500.0 * left as f64 / self.copy_rate()).clamp(SPRINT_MS, 8.0 * SPRINT_MS)
     }
 
     async fn arm(&self, vms: Vec<VmName>) {
