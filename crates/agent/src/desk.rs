@@ -9,7 +9,7 @@ use identity::{Credentials, tls};
 use model::news::{Abilities, Answer, Hello, News};
 use model::order::{Order, PROTOCOL};
 use model::vm::VmState;
-use model::{ClusterName, Member, MigrationId, Net, VmName};
+use model::{ClusterName, Member, MemberKind, MigrationId, Net, VmName};
 use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::ops::Deref;
@@ -257,9 +257,11 @@ impl Desk {
                 let key = (migration, vm.clone());
                 let _ = self.tell_out(&key, outgoing::Command::Finish).await;
                 forget(&self.outgoing, &key);
+                let key = (cluster, vm);
                 // Nothing may make it resume on its way out.
-                self.vms.kill(&(cluster.clone(), vm.clone())).await;
-                self.remove(&(cluster, vm)).await
+                self.vms.kill(&key).await;
+                self.vms.images().remove(&key);
+                self.remove(&key).await
             }
             Order::FinishTarget {
                 migration,
@@ -340,6 +342,7 @@ impl Desk {
 
     async fn remove(&self, key: &Key) -> Result<Answer, String> {
         self.vms.end(key).await;
+        self.vms.images().remove_arriving(key);
         done(self.host.unlink(&key.0, &key.1).await)
     }
 
@@ -427,7 +430,7 @@ impl Desk {
                 .answers(&vm.record.ifname, member.mac, cidr.address, patience)
                 .await
             {
-                Ok(true) => return Ok(Answer::Done),
+                Ok(true) => return self.settled(&vm).await,
                 Ok(false) => {}
                 Err(error) => return Err(error.to_string()),
             }
@@ -436,6 +439,20 @@ impl Desk {
             "'{}' does not answer on its port within {wait_ms:.0} ms",
             key.1
         ))
+    }
+
+    /// The source's images go after this: ours must be durable.
+    async fn settled(&self, vm: &crate::vms::Vm) -> Result<Answer, String> {
+        let MemberKind::Vm { spec } = &vm.record.member.kind else {
+            return Ok(Answer::Done);
+        };
+        match self.vms.images().settle(&vm.key(), spec).await {
+            Ok(()) => Ok(Answer::Done),
+            Err(error) => Err(format!(
+                "the images of '{}' could not be made durable on this host: {error}",
+                vm.record.member.name
+            )),
+        }
     }
 }
 

@@ -1,11 +1,12 @@
 //! The target half of one VM's migration.
 //!
 //! The VM is built from the same description as at the source, waits with its memory empty, and
-//! stays paused when all of it has arrived. It runs when two things are true: QEMU has loaded the
-//! stream, and the source has sent [`Frame::Stopped`]. One task decides; whoever asks it to discard
+//! stays paused when all of it has arrived. It runs when three things are true: QEMU has loaded the
+//! stream, its disks are whole, and the source has sent [`Frame::Stopped`]. One task decides; whoever asks it to discard
 //! the VM before that can be sure that it never ran.
 
 use crate::desk::Desk;
+use crate::disks::arrival::Arrival;
 use crate::relay::codec::Expander;
 use crate::relay::{Frame, Opening};
 use crate::vms::{Key, Start, Vm};
@@ -55,6 +56,7 @@ pub async fn prepare(
         )),
         Err(error) => {
             desk.vms.end(&key).await;
+            desk.vms.images().remove_arriving(&key);
             let _ = desk.host.unlink(&key.0, &key.1).await;
             Err(error)
         }
@@ -86,15 +88,17 @@ async fn ready(
     vm.qmp
         .set_parameters(serde_json::json!({ "announce-rounds": 0 }))
         .await?;
-    let socket = vm.path("in");
-    vm.qmp
-        .migrate_incoming(&format!("unix:{}", socket.display()))
-        .await?;
     let opening = Opening {
         migration: migration.clone(),
         cluster: net.cluster.clone(),
         vm: member.name.clone(),
+        disk: None,
     };
+    let disks = Arrival::open(&vm, &desk.expectations, &opening, &source).await?;
+    let socket = vm.path("in");
+    vm.qmp
+        .migrate_incoming(&format!("unix:{}", socket.display()))
+        .await?;
     let arrives = desk.expectations.expect(&opening, source);
     // Before any peer can flip: an abort must be able to give back whatever waits here.
     let capture = desk.host.tap_io().capture(ifname, member.mac).await?;
@@ -103,6 +107,7 @@ async fn ready(
         desk: desk.clone(),
         migration: migration.clone(),
         vm,
+        disks,
         capture: Some(capture),
     };
     tokio::spawn(receiver.run(arrives, opening, inbox));
@@ -113,6 +118,7 @@ struct Receiver {
     desk: Desk,
     migration: MigrationId,
     vm: Arc<Vm>,
+    disks: Arrival,
     capture: Option<ovs::Capture>,
 }
 
@@ -181,7 +187,7 @@ impl Receiver {
         frames: mpsc::Sender<Frame>,
         mut inbox: mpsc::Receiver<Command>,
     ) {
-        let (mut loaded, mut may_run, mut runs) = (false, false, false);
+        let (mut loaded, mut may_run, mut whole, mut runs) = (false, false, false, false);
         loop {
             tokio::select! {
                 biased;
@@ -215,6 +221,10 @@ impl Receiver {
                     Some(Wire::Broken(_)) => {}
                     None => tokio::time::sleep(Duration::from_millis(20)).await,
                 },
+                disks = self.disks.whole(&self.vm), if !whole => match disks {
+                    Ok(()) => whole = true,
+                    Err(why) => return self.fail_late(&why, frames).await,
+                },
                 command = inbox.recv() => match command {
                     Some(Command::ReturnQueue(wait_ms, reply)) => {
                         let _ = reply.send(self.give_back(wait_ms, &frames).await);
@@ -226,7 +236,11 @@ impl Receiver {
                     other => return self.discard("the controller called it off", other).await,
                 },
             }
-            if loaded && may_run && !runs {
+            if loaded && may_run && whole && !runs {
+                if let Err(error) = self.desk.vms.images().arrived(&self.vm.key()) {
+                    let why = format!("its images cannot be taken over: {error}");
+                    return self.fail_late(&why, frames).await;
+                }
                 runs = true;
                 if let Err(error) = self.run_now().await {
                     tracing::error!(%error, "the VM is here and QEMU refuses to run it");
@@ -293,6 +307,7 @@ impl Receiver {
     async fn discard(self, why: &str, command: Option<Command>) {
         let key = self.vm.key();
         self.desk.vms.end(&key).await;
+        self.desk.vms.images().remove_arriving(&key);
         if let Err(error) = self.desk.host.unlink(&key.0, &key.1).await {
             tracing::warn!(%error, vm = %key.1, "the port of a VM that did not come could not be removed");
         }

@@ -8,6 +8,7 @@
 //! | [`session`] | the connection to the controller: join, dial, reconnect, frames |
 //! | [`desk`] | each order to the part that carries it out |
 //! | [`flips`] | changes of rules, now or at their moment |
+//! | [`disks`] | images, and their way to another host |
 //! | [`vms`] | QEMU processes: start, adopt after a restart, end |
 //! | [`relay`] | QEMU's stream between agents: TLS, compression, the switchover's messages |
 //! | [`outgoing`] | the source half of a migration |
@@ -21,6 +22,7 @@ pub mod clock;
 pub mod config;
 pub mod delays;
 pub mod desk;
+pub mod disks;
 pub mod flips;
 pub mod incoming;
 pub mod outgoing;

@@ -3,9 +3,11 @@
 //! A VM outlives its agent. What the agent must know of it lies in one folder a VM: the member's
 //! description, the process id with its start time, and the QMP socket.
 
+use crate::disks::image::Images;
+use crate::disks::mirror;
 use crate::{AgentError, precedence};
 use model::news::VmHere;
-use model::vm::{Accel, VmState};
+use model::vm::{Accel, Disk, VmState};
 use model::{ClusterName, Member, MemberKind, MigrationId, Net, VmName};
 use nix::fcntl::{FcntlArg, FdFlag, fcntl};
 use nix::sys::signal::{Signal, kill};
@@ -77,6 +79,7 @@ pub struct Vms {
     qemu: PathBuf,
     accel: &'static str,
     nice: u8,
+    images: Images,
     all: Mutex<BTreeMap<Key, Arc<Vm>>>,
     spawning: Mutex<()>,
 }
@@ -88,8 +91,10 @@ impl Vms {
     /// When the folder cannot be made.
     pub async fn open(folder: PathBuf, qemu: PathBuf, nice: u8) -> Result<Self, AgentError> {
         std::fs::create_dir_all(&folder)?;
+        let images = Images::new(folder.with_file_name("disks"));
         let vms = Self {
             folder,
+            images,
             qemu,
             accel: if kvm_works() { "kvm" } else { "tcg" },
             nice,
@@ -110,7 +115,14 @@ impl Vms {
                 }
             }
         }
+        let alive: Vec<Key> = vms.all().iter().map(|vm| vm.key()).collect();
+        vms.images.sweep(&alive);
         Ok(vms)
+    }
+
+    /// The disks' images.
+    pub fn images(&self) -> &Images {
+        &self.images
     }
 
     /// `kvm` or `tcg`.
@@ -196,6 +208,10 @@ impl Vms {
             Accel::Kvm => "kvm",
             Accel::Tcg => "tcg",
         };
+        match how {
+            Start::Boot => self.images.for_boot(&key, spec).await?,
+            Start::Incoming => self.images.for_arrival(&key, spec).await?,
+        }
         let folder = self.folder.join(format!("{}.{}", key.0, key.1));
         let _ = std::fs::remove_dir_all(&folder);
         std::fs::create_dir_all(&folder)?;
@@ -242,7 +258,8 @@ impl Vms {
             .arg(&spec.kernel)
             .arg("-initrd")
             .arg(&spec.initrd)
-            .args(["-append", &spec.cmdline]);
+            .args(["-append", &spec.cmdline])
+            .args(self.images.arguments(&key, spec));
         if how == Start::Incoming {
             command.args(["-incoming", "defer", "-S"]);
         }
@@ -363,6 +380,15 @@ impl Vm {
         let _ = std::fs::remove_file(self.folder.join("moving.json"));
     }
 
+    /// Its disks.
+    pub fn disks(&self) -> impl Iterator<Item = &Disk> {
+        let spec = match &self.record.member.kind {
+            MemberKind::Vm { spec } => Some(spec),
+            MemberKind::Host => None,
+        };
+        spec.into_iter().flat_map(|spec| &spec.disks)
+    }
+
     /// Ends an outgoing migration and lets the VM run on here. Only for who knows that it runs nowhere
     /// else.
     pub async fn stay(&self) {
@@ -373,6 +399,7 @@ impl Vm {
         if let Err(error) = self.qmp.migrate_cancel().await {
             tracing::warn!(%error, vm = %self.record.member.name, "cancel was refused");
         }
+        mirror::cancel(self).await;
         for _ in 0..600 {
             match self.qmp.query_status().await {
                 Ok(status) if status.running => break,

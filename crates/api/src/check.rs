@@ -76,6 +76,14 @@ pub fn member(one: &Member) -> Result<(), Problem> {
             "Use an individual Ethernet address, for example one that begins with 52:54:00.",
         ));
     }
+    if let MemberKind::Vm { spec } = &one.kind
+        && let Err(error) = spec.check_disks()
+    {
+        return Err(Problem::invalid(
+            format!("Member '{name}': {error}."),
+            "Correct the disk's description.",
+        ));
+    }
     if one.addresses.is_empty() || one.addresses.len() > MOST_ADDRESSES {
         return Err(Problem::invalid(
             format!("Member '{name}' has {} addresses.", one.addresses.len()),

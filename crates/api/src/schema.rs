@@ -66,6 +66,38 @@ pub struct VmSpec {
     pub initrd: String,
     /// Kernel command line.
     pub cmdline: String,
+    /// Its disks, in the order of the guest's `vda`, `vdb` and so on.
+    #[schema(required = false)]
+    pub disks: Vec<Disk>,
+}
+
+/// A disk of a VM.
+#[derive(ToSchema)]
+pub struct Disk {
+    /// Unique in the VM; up to 20 lower-case letters, digits and `-`.
+    #[schema(example = "data")]
+    pub name: String,
+    /// What the guest sees, bytes; a multiple of 512.
+    pub size: u64,
+    /// How the image is stored.
+    #[schema(required = false)]
+    pub format: DiskFormat,
+    /// An image, raw or qcow2, that this one is made from when the VM first boots.
+    #[schema(required = false)]
+    pub from: Option<String>,
+    /// The image's path on storage that all hosts of the VM see; it is never copied.
+    #[schema(required = false)]
+    pub shared: Option<String>,
+}
+
+/// How an image is stored: as it is, with holes; or QEMU's own format.
+#[derive(ToSchema)]
+#[schema(rename_all = "lowercase")]
+pub enum DiskFormat {
+    /// As it is.
+    Raw,
+    /// QEMU's own format.
+    Qcow2,
 }
 
 /// What stands behind a member: `vm` with its spec, or the `host` itself.

@@ -201,6 +201,7 @@ impl Shop {
             kernel: self.guest.kernel.clone(),
             initrd: self.guest.initrd.clone(),
             cmdline: self.command_line(vm),
+            disks: Vec::new(),
         }
     }
 

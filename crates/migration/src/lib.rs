@@ -16,6 +16,7 @@ pub mod gang;
 pub mod gap;
 pub mod hold;
 pub mod plan;
+pub mod replica;
 pub mod return_path;
 pub mod salvage;
 pub mod schedule;

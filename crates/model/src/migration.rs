@@ -119,6 +119,12 @@ pub struct Progress {
     pub dirty_pages_rate: u64,
     /// Predicted time until the VM is ready to switch, ms; 0 when it is.
     pub ready_in_ms: f64,
+    /// Bytes of the disks that were mirrored.
+    #[serde(default)]
+    pub disk_bytes: u64,
+    /// Bytes of the disks that there are to mirror, as far as is known; grows while the guest writes.
+    #[serde(default)]
+    pub disk_total_bytes: u64,
 }
 
 /// One timed step of a migration.
@@ -151,6 +157,12 @@ pub struct Figures {
     pub wire_bytes: u64,
     /// Bytes on the wire after the stop.
     pub last_burst_bytes: u64,
+    /// Bytes that were written to the mirrors of the disks.
+    #[serde(default)]
+    pub disk_bytes: u64,
+    /// Bytes that crossed the WAN for them.
+    #[serde(default)]
+    pub disk_wire_bytes: u64,
     /// Packets read from the source's queue after the stop and replayed at the target.
     pub salvaged: u64,
     /// Packets that the target's queue dropped for want of room.

@@ -158,6 +158,13 @@ pub enum News {
         /// Pages that were dirty after the last passes.
         pages: u64,
     },
+    /// The mirrors of a VM's disks are whole but for what the guest writes; its memory follows.
+    Mirrored {
+        /// The migration.
+        migration: MigrationId,
+        /// The VM.
+        vm: VmName,
+    },
     /// A VM will not converge.
     WontConverge {
         /// The migration.
@@ -212,6 +219,12 @@ pub enum News {
         wire_bytes: u64,
         /// Of these, after the stop.
         last_burst_bytes: u64,
+        /// Bytes that were written to the mirrors of its disks.
+        #[serde(default)]
+        disk_bytes: u64,
+        /// Bytes that crossed the WAN for them.
+        #[serde(default)]
+        disk_wire_bytes: u64,
     },
     /// An armed VM did not stop.
     DidNotStop {

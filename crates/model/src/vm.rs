@@ -36,6 +36,98 @@ pub struct VmSpec {
     pub initrd: PathBuf,
     /// Kernel command line.
     pub cmdline: String,
+    /// Its disks, in the order of the guest's `vda`, `vdb` and so on.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub disks: Vec<Disk>,
+}
+
+impl VmSpec {
+    /// Bytes of the disks that a migration copies.
+    pub fn copied_bytes(&self) -> u64 {
+        let copied = self.disks.iter().filter(|disk| disk.shared.is_none());
+        copied.map(|disk| disk.size).sum()
+    }
+
+    /// Checks the disks' names and sizes.
+    ///
+    /// # Errors
+    /// [`InvalidDisk`], the first one found.
+    pub fn check_disks(&self) -> Result<(), InvalidDisk> {
+        for (n, disk) in self.disks.iter().enumerate() {
+            let name = &disk.name;
+            let fine = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
+            if name.is_empty() || name.len() > 20 || !name.chars().all(fine) {
+                return Err(InvalidDisk::Name(name.clone()));
+            }
+            if self.disks.iter().take(n).any(|other| other.name == *name) {
+                return Err(InvalidDisk::Twice(name.clone()));
+            }
+            if disk.size == 0 || !disk.size.is_multiple_of(512) {
+                return Err(InvalidDisk::Size(name.clone(), disk.size));
+            }
+            if disk.shared.as_ref().is_some_and(|path| !path.is_absolute()) {
+                return Err(InvalidDisk::Path(name.clone()));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// A disk of a VM.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Disk {
+    /// Unique in the VM; lower-case letters, digits and `-`, at most 20 (it is the device's serial number).
+    pub name: String,
+    /// What the guest sees, bytes; a multiple of 512.
+    pub size: u64,
+    /// How the image is stored.
+    #[serde(default)]
+    pub format: DiskFormat,
+    /// An image, raw or qcow2, that this one is made from when the VM first boots; zeroes without it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub from: Option<PathBuf>,
+    /// The image's path on storage that all hosts of the VM see. It is never copied. Without it the image is
+    /// the agent's and travels with the VM.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub shared: Option<PathBuf>,
+}
+
+/// How an image is stored.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum DiskFormat {
+    /// As it is, with holes.
+    Raw,
+    /// QEMU's own format.
+    #[default]
+    Qcow2,
+}
+
+impl DiskFormat {
+    /// As users and QEMU write it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Raw => "raw",
+            Self::Qcow2 => "qcow2",
+        }
+    }
+}
+
+/// A disk that cannot be.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum InvalidDisk {
+    /// Its name.
+    #[error("'{0}' is no name for a disk: use up to 20 lower-case letters, digits and -")]
+    Name(String),
+    /// Its name is another's.
+    #[error("two disks are named '{0}'")]
+    Twice(String),
+    /// Its size.
+    #[error("disk '{0}' has {1} bytes; it must be a multiple of 512 and not 0")]
+    Size(String, u64),
+    /// Its path.
+    #[error("the shared image of disk '{0}' needs an absolute path")]
+    Path(String),
 }
 
 /// What a VM does, as its agent sees it.

@@ -2,11 +2,9 @@
 
 use crate::AgentError;
 use crate::relay::codec::Compressor;
-use crate::relay::{Frame, Opening, socket};
+use crate::relay::{Frame, Opening, dial, socket};
 use migration::return_path::ReturnPath;
 use migration::window::Windows;
-use rustls_pki_types::ServerName;
-use std::net::SocketAddr;
 use std::os::fd::OwnedFd;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
@@ -15,11 +13,13 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::net::{TcpStream, UnixStream};
 use tokio::sync::mpsc;
-use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
 /// Read from QEMU at once; larger blocks compress better, smaller ones wait less.
 const CHUNK: usize = 32 << 10;
+
+/// The target must have answered by then.
+const DIAL: Duration = Duration::from_secs(10);
 
 /// What the other end said.
 #[derive(Debug)]
@@ -88,31 +88,11 @@ impl Pump {
     /// `hold` the return path passes untouched.
     pub(super) async fn start(
         qemu: UnixStream,
-        relay: SocketAddr,
-        target: &str,
-        tls: Arc<rustls::ClientConfig>,
+        peer: &dial::Peer,
         opening: Opening,
         hold: bool,
     ) -> Result<Self, AgentError> {
-        let unreachable = |why: String| {
-            AgentError::plain(format!(
-                "the relay of '{target}' at {relay} cannot be reached: {why}"
-            ))
-        };
-        let dial = tokio::time::timeout(Duration::from_secs(10), TcpStream::connect(relay));
-        let tcp = dial
-            .await
-            .map_err(|_| unreachable("no answer within 10 s".into()))?
-            .map_err(|error| unreachable(error.to_string()))?;
-        socket::prepare(&tcp)?;
-        let tcp_fd = std::os::fd::AsFd::as_fd(&tcp).try_clone_to_owned()?;
-        let name = ServerName::try_from(target.to_owned())
-            .map_err(|_| AgentError::plain(format!("'{target}' is no name for a certificate")))?;
-        let mut stream = TlsConnector::from(tls)
-            .connect(name, tcp)
-            .await
-            .map_err(|error| unreachable(error.to_string()))?;
-        Frame::Open(opening).write(&mut stream).await?;
+        let (stream, tcp_fd) = peer.dial(opening, DIAL).await?;
         let (from_qemu, to_qemu) = qemu.into_split();
         let (wire_in, wire_out) = tokio::io::split(stream);
         let mut return_path = ReturnPath::default();
@@ -125,7 +105,7 @@ impl Pump {
         );
         let counters = Arc::new(Counters::new());
         let (frames, frames_in) = mpsc::channel(64);
-        let (peer_out, peer) = mpsc::channel(1024);
+        let (peer_out, peer_in) = mpsc::channel(1024);
         let tasks = vec![
             tokio::spawn(outwards(
                 from_qemu,
@@ -143,7 +123,7 @@ impl Pump {
         ];
         Ok(Self {
             frames,
-            peer,
+            peer: peer_in,
             counters,
             return_path,
             to_qemu,

@@ -16,6 +16,9 @@ pub struct Opening {
     pub cluster: ClusterName,
     /// The VM.
     pub vm: VmName,
+    /// The disk whose writes travel here; none for the VM's memory.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub disk: Option<String>,
 }
 
 /// One frame.
@@ -42,6 +45,9 @@ pub enum Frame {
     Discarded(String),
     /// Target to source: no more packets will come.
     PacketsEnd,
+    /// Target to source, on a disk's connection: the first one tells up to which record it has received,
+    /// later ones up to which it has applied.
+    Applied(u64),
 }
 
 /// Bytes that are no frame.
@@ -72,6 +78,7 @@ impl Frame {
             Self::Running => 17,
             Self::Discarded(_) => 18,
             Self::PacketsEnd => 19,
+            Self::Applied(_) => 20,
         }
     }
 
@@ -90,6 +97,7 @@ impl Frame {
                 })
                 .collect(),
             Self::Discarded(why) => why.clone().into_bytes(),
+            Self::Applied(number) => number.to_be_bytes().to_vec(),
             Self::Stopped | Self::Running | Self::PacketsEnd => Vec::new(),
         };
         header(self.kind(), &payload)
@@ -112,6 +120,9 @@ impl Frame {
             17 => Self::Running,
             18 => Self::Discarded(String::from_utf8_lossy(&payload).into_owned()),
             19 => Self::PacketsEnd,
+            20 => Self::Applied(u64::from_be_bytes(
+                payload.try_into().map_err(|_| FrameError::Broken(kind))?,
+            )),
             _ => return Err(FrameError::Unknown(kind)),
         })
     }
@@ -180,6 +191,7 @@ mod tests {
             Just(Frame::Stopped),
             Just(Frame::Running),
             Just(Frame::PacketsEnd),
+            any::<u64>().prop_map(Frame::Applied),
         ]
     }
 

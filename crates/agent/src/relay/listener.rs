@@ -9,7 +9,7 @@ use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::oneshot;
+use tokio::sync::{mpsc, oneshot};
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 
@@ -18,7 +18,14 @@ const PATIENCE: Duration = Duration::from_secs(10);
 
 struct Expected {
     source: HostName,
-    hand_over: oneshot::Sender<TlsStream<TcpStream>>,
+    hand_over: HandOver,
+}
+
+enum HandOver {
+    /// The one connection.
+    Once(oneshot::Sender<TlsStream<TcpStream>>),
+    /// Every connection that is made, while somebody listens.
+    Each(mpsc::Sender<TlsStream<TcpStream>>),
 }
 
 /// Connections that are expected.
@@ -34,9 +41,24 @@ impl Expectations {
     ) -> oneshot::Receiver<TlsStream<TcpStream>> {
         let (hand_over, arrives) = oneshot::channel();
         if let Ok(mut all) = self.0.lock() {
+            let hand_over = HandOver::Once(hand_over);
             all.insert(opening.clone(), Expected { source, hand_over });
         }
         arrives
+    }
+
+    /// Expects connections from `source` until [`Expectations::forget`]: one that breaks may be made again.
+    pub fn keep(
+        &self,
+        opening: &Opening,
+        source: HostName,
+    ) -> mpsc::Receiver<TlsStream<TcpStream>> {
+        let (hand_over, arrive) = mpsc::channel(1);
+        if let Ok(mut all) = self.0.lock() {
+            let hand_over = HandOver::Each(hand_over);
+            all.insert(opening.clone(), Expected { source, hand_over });
+        }
+        arrive
     }
 
     /// No longer expects it.
@@ -47,7 +69,18 @@ impl Expectations {
     }
 
     fn take(&self, opening: &Opening) -> Option<Expected> {
-        self.0.lock().ok()?.remove(opening)
+        let mut all = self.0.lock().ok()?;
+        let again = match all.get(opening)? {
+            Expected {
+                source,
+                hand_over: HandOver::Each(hand_over),
+            } => Expected {
+                source: source.clone(),
+                hand_over: HandOver::Each(hand_over.clone()),
+            },
+            _ => return all.remove(opening),
+        };
+        Some(again)
     }
 }
 
@@ -107,6 +140,9 @@ async fn admit(
         stream.get_ref().1.peer_certificates(),
         expected.source.as_str(),
     )?;
-    let _ = expected.hand_over.send(stream);
+    match expected.hand_over {
+        HandOver::Once(to) => drop(to.send(stream)),
+        HandOver::Each(to) => drop(to.send(stream).await),
+    }
     Ok(())
 }

@@ -8,6 +8,7 @@
 //! send buffer stays autotuned; `TCP_NOTSENT_LOWAT` bounds what is queued but not yet sent.
 
 pub mod codec;
+pub mod dial;
 pub mod frame;
 pub mod listener;
 pub mod socket;

@@ -102,6 +102,10 @@ pub struct Progress {
     pub dirty_pages_rate: u64,
     /// Predicted time until the VM is ready to switch, ms; 0 when it is.
     pub ready_in_ms: f64,
+    /// Bytes of the disks that were mirrored.
+    pub disk_bytes: u64,
+    /// Bytes of the disks that there are to mirror.
+    pub disk_total_bytes: u64,
 }
 
 /// One timed step of a migration.
@@ -137,6 +141,10 @@ pub struct Figures {
     pub wire_bytes: u64,
     /// Bytes on the wire after the stop.
     pub last_burst_bytes: u64,
+    /// Bytes that were written to the mirrors of the disks.
+    pub disk_bytes: u64,
+    /// Bytes that crossed the WAN for them.
+    pub disk_wire_bytes: u64,
     /// Packets salvaged from the source's queue.
     pub salvaged: u64,
     /// Packets that the target's queue dropped.

@@ -48,6 +48,7 @@ pub fn vm_member(index: u8) -> Member {
                 kernel: "/boot/vmlinux".into(),
                 initrd: "/boot/initrd".into(),
                 cmdline: "quiet".into(),
+                disks: Vec::new(),
             },
         },
     }

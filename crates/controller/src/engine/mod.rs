@@ -135,6 +135,7 @@ impl Engine {
             News::Flipped { migration, .. }
             | News::Progress { migration, .. }
             | News::Held { migration, .. }
+            | News::Mirrored { migration, .. }
             | News::WontConverge { migration, .. }
             | News::PreSwitchover { migration, .. }
             | News::Stopped { migration, .. }

@@ -14,6 +14,8 @@ pub(crate) struct Record {
     state: State,
     entered: Instant,
     stopped: BTreeMap<VmName, Nanos>,
+    /// When the disks were mirrored, ms after the begin.
+    mirrored: BTreeMap<VmName, f64>,
 }
 
 /// The report's word for the time spent in a state.
@@ -40,6 +42,7 @@ impl Record {
             state: State::Preparing,
             entered: Instant::now(),
             stopped: BTreeMap::new(),
+            mirrored: BTreeMap::new(),
         }
     }
 
@@ -109,18 +112,33 @@ impl Record {
                 sent_bytes,
                 wire_bytes,
                 last_burst_bytes,
+                disk_bytes,
+                disk_wire_bytes,
                 ..
             } => {
+                figures.disk_bytes = *disk_bytes;
+                figures.disk_wire_bytes = *disk_wire_bytes;
                 figures.sent_bytes = *sent_bytes;
                 figures.wire_bytes = *wire_bytes;
                 figures.last_burst_bytes = *last_burst_bytes;
             }
+            News::Mirrored { .. } => {
+                let took = ms(self.began.elapsed());
+                self.mirrored.insert(it.vm.clone(), took);
+                phase = Some(Phase {
+                    name: "mirror".into(),
+                    vm: Some(it.vm.clone()),
+                    start_ms: 0.0,
+                    ms: took,
+                });
+            }
             News::Held { .. } => {
+                let start_ms = self.mirrored.get(&it.vm).copied().unwrap_or_default();
                 phase = Some(Phase {
                     name: "pre-copy".into(),
                     vm: Some(it.vm.clone()),
-                    start_ms: 0.0,
-                    ms: ms(self.began.elapsed()),
+                    start_ms,
+                    ms: ms(self.began.elapsed()) - start_ms,
                 });
             }
             _ => {}
@@ -135,6 +153,7 @@ pub(crate) fn vm_of(news: &News) -> Option<&VmName> {
         News::Flipped { vm, .. }
         | News::Progress { vm, .. }
         | News::Held { vm, .. }
+        | News::Mirrored { vm, .. }
         | News::WontConverge { vm, .. }
         | News::PreSwitchover { vm, .. }
         | News::Stopped { vm, .. }

@@ -72,7 +72,8 @@ impl Run {
         self.tell_phase(State::Preparing, gang.message());
         self.steps.measure().await;
         self.carry_out(commands);
-        let timeout = Duration::from_secs_f64(self.steps.options.converge_s.clamp(1.0, 1e6));
+        let patience = self.steps.options.converge_s.clamp(1.0, 1e6) + self.steps.mirror_s();
+        let timeout = Duration::from_secs_f64(patience);
         let deadline = tokio::time::sleep(timeout);
         tokio::pin!(deadline);
         let mut late = false;
@@ -265,7 +266,11 @@ fn event_of(host: &HostName, news: News) -> Option<Event> {
             why: format!("on '{host}': {reason}"),
             in_doubt,
         },
-        News::Flipped { .. } | News::Progress { .. } | News::Sent { .. } | News::VmGone { .. } => {
+        News::Flipped { .. }
+        | News::Mirrored { .. }
+        | News::Progress { .. }
+        | News::Sent { .. }
+        | News::VmGone { .. } => {
             return None;
         }
     })

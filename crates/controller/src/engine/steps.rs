@@ -10,7 +10,7 @@ use migration::script::Script;
 use model::migration::{FlipOrder, Migration, Options};
 use model::news::{Answer, Hello};
 use model::order::{Order, Sending};
-use model::{ClusterName, HostName, Locator, MigrationId, VmName};
+use model::{ClusterName, HostName, Locator, MemberKind, MigrationId, VmName};
 use std::collections::BTreeMap;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -85,6 +85,16 @@ impl Steps {
             delays: Mutex::default(),
             relays: Mutex::default(),
         }
+    }
+
+    /// What the disks may take before memory is sent, s: twice what the link needs for all of them.
+    pub(crate) fn mirror_s(&self) -> f64 {
+        let copied = |mover: &Mover| match &mover.member.kind {
+            MemberKind::Vm { spec } => spec.copied_bytes(),
+            MemberKind::Host => 0,
+        };
+        let bytes: u64 = self.movers.values().map(copied).sum();
+        2.0 * bytes as f64 / self.copy_rate().max(1e5)
     }
 
     pub(crate) fn names(&self) -> Vec<VmName> {

@@ -169,6 +169,7 @@ pub(crate) fn vm(name: &str, host: &str, number: u8) -> Member {
         kernel: "/k".into(),
         initrd: "/i".into(),
         cmdline: String::new(),
+        disks: Vec::new(),
     };
     Member {
         kind: MemberKind::Vm { spec },

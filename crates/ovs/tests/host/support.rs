@@ -244,5 +244,6 @@ fn spec() -> VmSpec {
         kernel: "/nowhere".into(),
         initrd: "/nowhere".into(),
         cmdline: String::new(),
+        disks: Vec::new(),
     }
 }

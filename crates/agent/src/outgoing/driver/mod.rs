@@ -1,13 +1,16 @@
 //! Decides, for one VM that is being sent.
 
 mod back;
+mod copy;
 mod stop;
 mod watch;
 
 use super::pump::{Peer, Pump};
 use super::{Command, Job, Surroundings};
 use crate::AgentError;
+use crate::disks::mirror::Mirrors;
 use crate::relay::Opening;
+use crate::relay::dial;
 use crate::vms::{KEEP, Key, Moving, Vm};
 use migration::hold::Hold;
 use model::Nanos;
@@ -33,6 +36,9 @@ const DEVICES: u64 = 8 << 10;
 /// Of the pages that a pass on hold leaves, the sprint sends all but those of its last few ms.
 const AFTER_SPRINT: f64 = 1.0 / 16.0;
 
+/// Where QEMU writes memory to.
+const MEMORY: &str = "fd:transhume-migrate";
+
 struct Armed {
     stop_at: Nanos,
     sprint_at: Nanos,
@@ -48,6 +54,13 @@ pub(super) struct Driver {
     vm: Arc<Vm>,
     around: Surroundings,
     pump: Option<Pump>,
+    /// The disks that are copied; none when there is none.
+    mirrors: Option<Arc<Mirrors>>,
+    /// QEMU sends memory.
+    sending: bool,
+    /// What of the disks was mirrored and what there is, bytes, and when that was asked.
+    disks_seen: (u64, u64),
+    disks_asked: Instant,
     events: broadcast::Receiver<qmp::Event>,
     hold: Hold,
     began: Instant,
@@ -78,6 +91,8 @@ impl Driver {
         ours.set_nonblocking(true)?;
         let keep = ours.try_clone()?;
         let events = vm.qmp.events();
+        // Where disks are copied, their mirrors end between the stop and the last bytes of memory.
+        let copies = vm.disks().any(|disk| disk.shared.is_none());
         vm.qmp
             .set_capabilities(&[
                 ("return-path", true),
@@ -85,7 +100,7 @@ impl Driver {
                 ("auto-converge", job.how.allow_slowdown),
                 (
                     "pause-before-switchover",
-                    job.how.order == FlipOrder::PreSwitchover,
+                    job.how.order == FlipOrder::PreSwitchover || copies,
                 ),
             ])
             .await?;
@@ -104,16 +119,15 @@ impl Driver {
             migration: job.migration.clone(),
             cluster: job.cluster.clone(),
             vm: job.vm.clone(),
+            disk: None,
         };
-        let pump = Pump::start(
-            UnixStream::from_std(ours)?,
-            job.relay,
-            job.target.as_str(),
-            around.tls.clone(),
-            opening,
-            job.held,
-        )
-        .await?;
+        let peer = dial::Peer {
+            address: job.relay,
+            name: job.target.clone(),
+            tls: around.tls.clone(),
+        };
+        let ours = UnixStream::from_std(ours)?;
+        let pump = Pump::start(ours, &peer, opening.clone(), job.held).await?;
         pump.pace(Some(job.how.bulk_rate));
         vm.set_moving(&Moving {
             migration: job.migration.clone(),
@@ -121,7 +135,15 @@ impl Driver {
         })?;
         vm.qmp.getfd("transhume-migrate", theirs).await?;
         vm.qmp.getfd(KEEP, keep).await?;
-        vm.qmp.migrate("fd:transhume-migrate").await?;
+        let mirrors = if copies {
+            let rate = job.how.bulk_rate;
+            Some(Arc::new(
+                Mirrors::start(vm.clone(), &peer, &opening, rate).await?,
+            ))
+        } else {
+            vm.qmp.migrate(MEMORY).await?;
+            None
+        };
         let acceptable = (job.how.bulk_rate / 4).max(1 << 20);
         let now = Instant::now();
         Ok(Self {
@@ -130,6 +152,10 @@ impl Driver {
             vm,
             around,
             pump: Some(pump),
+            sending: mirrors.is_none(),
+            mirrors,
+            disks_seen: (0, 0),
+            disks_asked: now,
             events,
             began: now,
             armed: None,
@@ -238,12 +264,16 @@ impl Driver {
         }
         self.told_sent = true;
         let wire = pump.counters.wire.load(Ordering::Relaxed);
+        let disks = self.mirrors.as_ref().map(|mirrors| mirrors.counted());
+        let (disk_bytes, disk_wire_bytes) = disks.unwrap_or_default();
         let news = News::Sent {
             migration: self.job.migration.clone(),
             vm: self.job.vm.clone(),
             sent_bytes: pump.counters.sent.load(Ordering::Relaxed),
             wire_bytes: wire,
             last_burst_bytes: wire.saturating_sub(self.wire_at_stop),
+            disk_bytes,
+            disk_wire_bytes,
         };
         self.tell(news);
     }
@@ -293,6 +323,7 @@ impl Driver {
             }
             Command::Finish(reply) => {
                 self.pump = None;
+                self.mirrors = None;
                 self.over = true;
                 let _ = reply.send(Ok(Answer::Done));
             }

@@ -123,6 +123,7 @@ impl Driver {
             self.wire_at_stop = pump.counters.wire.load(Ordering::Relaxed);
             pump.pace(None);
             let _ = pump.frames.send(Frame::Stopped).await;
+            self.end_mirrors();
             if matches!(
                 self.job.how.order,
                 FlipOrder::BeforeStop | FlipOrder::Redirect

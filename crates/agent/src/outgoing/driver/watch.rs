@@ -19,6 +19,9 @@ impl Driver {
         if near && !self.stopped {
             return;
         }
+        if !self.look_at_disks().await || !self.sending {
+            return;
+        }
         let Ok(info) = self.vm.qmp.query_migrate().await else {
             return;
         };
@@ -31,10 +34,12 @@ impl Driver {
                 self.vm.stay().await;
                 return self.fail(why, false);
             }
-            MigrationStatus::PreSwitchover => self.tell(News::PreSwitchover {
-                migration: self.job.migration.clone(),
-                vm: self.job.vm.clone(),
-            }),
+            MigrationStatus::PreSwitchover if self.mirrors.is_none() => {
+                self.tell(News::PreSwitchover {
+                    migration: self.job.migration.clone(),
+                    vm: self.job.vm.clone(),
+                })
+            }
             _ => {}
         }
         let Some(ram) = info.ram else { return };
@@ -130,6 +135,8 @@ impl Driver {
                     } else {
                         (left / rate.max(1.0) * 1000.0).min(3.6e6)
                     },
+                    disk_bytes: self.disks_seen.0,
+                    disk_total_bytes: self.disks_seen.1,
                 },
             });
         }
