@@ -3,7 +3,7 @@
 #
 #   vmlinux         Debian's cloud kernel, taken out of its bzImage: QEMU boots the ELF directly (PVH), which saves
 #                   0.3 s a boot. The package is downloaded and unpacked, never installed.
-#   initramfs.cpio  crates/guest as /init, the virtio modules it loads, busybox for a look around. Not compressed: under
+#   initramfs.cpio  crates/guest as /init, the modules it loads, busybox for a look around. Not compressed: under
 #                   emulation unpacking costs more than reading.
 #   VERSION         kernel version, for reports and for the cache.
 #
@@ -27,6 +27,8 @@ mkdir -p "$out"
 # --- the kernel -------------------------------------------------------------------------------------------------
 # Modules in the order of loading (6.1 wants virtio_ring before virtio).
 modules="virtio_ring virtio virtio_pci_modern_dev virtio_pci_legacy_dev virtio_pci failover net_failover virtio_net virtio_blk"
+# What a guest with a disk (th.disk) loads besides; Debian 12's cloud kernel has all of it built in.
+disk_modules="crc16 crc32c_generic mbcache jbd2 ext4"
 
 # The kernel's release out of the two-line VERSION file, or nothing.
 cached() { sed -n 's/^kernel //p' "$out/VERSION" 2>/dev/null || true; }
@@ -44,20 +46,31 @@ fetch_kernel() {
     dpkg-deb -x "$out"/new/linux-image-*.deb "$out/new/tree"
     extract_vmlinux "$out/new/tree/boot/vmlinuz-$release" "$out/new/vmlinux"
     mkdir -p "$out/new/modules"
-    for module in $modules; do
+    take_modules order $modules
+    take_modules order-disk $disk_modules
+    echo "$modules $disk_modules" >"$out/new/modules/wanted"
+    rm -rf "$out/modules" "$out/initramfs.cpio"
+    mv "$out/new/modules" "$out/modules"
+    mv "$out/new/vmlinux" "$out/vmlinux"
+    echo "kernel $release" >"$out/VERSION"
+    rm -rf "$out/new"
+}
+
+# Copies modules that the kernel does not have built in, and notes their order in the file $1.
+take_modules() {
+    order=$out/new/modules/$1
+    shift
+    : >"$order"
+    for module in "$@"; do
+        ! grep -q "/$module\.ko\$" "$out/new/tree/lib/modules/$release/modules.builtin" || continue
         file=$(find "$out/new/tree/lib/modules/$release" -name "$module.ko*" | head -n 1)
         case $file in
             *.ko) cp "$file" "$out/new/modules/$module.ko" ;;
             *.ko.xz) xz -dc "$file" >"$out/new/modules/$module.ko" ;;
             *) die "$image has no module $module" ;;
         esac
-        echo "$module.ko" >>"$out/new/modules/order"
+        echo "$module.ko" >>"$order"
     done
-    rm -rf "$out/modules" "$out/initramfs.cpio"
-    mv "$out/new/modules" "$out/modules"
-    mv "$out/new/vmlinux" "$out/vmlinux"
-    echo "kernel $release" >"$out/VERSION"
-    rm -rf "$out/new"
 }
 
 # An unsigned little-endian number of $3 bytes at offset $2 of file $1.
@@ -80,7 +93,8 @@ extract_vmlinux() {
     [ "$(head -c 4 "$2" | od -An -tx1 | tr -d ' ')" = 7f454c46 ] || die "no ELF kernel came out of $1"
 }
 
-[ -s "$out/vmlinux" ] && [ -s "$out/modules/order" ] && [ -n "$(cached)" ] || fetch_kernel
+# Another list of modules than that of last time is a reason to fetch as well.
+[ -s "$out/vmlinux" ] && [ -n "$(cached)" ] && [ "$(cat "$out/modules/wanted" 2>/dev/null)" = "$modules $disk_modules" ] || fetch_kernel
 
 # --- our program ------------------------------------------------------------------------------------------------
 RUSTFLAGS='-C target-feature=+crt-static' \

@@ -26,7 +26,7 @@ die() { say "$*"; exit 1; }
 # A program of each package shows whether the package is there.
 wanted="ovs-vswitchd:openvswitch-switch ovs-ofctl:openvswitch-common ovsdb-server:openvswitch-switch busybox:busybox-static
     cpio:cpio lz4:lz4 zstd:zstd xz:xz-utils ip:iproute2 ethtool:ethtool nft:nftables ping:iputils-ping ps:procps
-    unshare:util-linux python3:python3 gcc:gcc make:make pkg-config:pkg-config
+    unshare:util-linux mke2fs:e2fsprogs python3:python3 gcc:gcc make:make pkg-config:pkg-config
     update-ca-certificates:ca-certificates"
 
 # QEMU's live migration as we drive it was measured on 10.0; Debian 12 has that in its backports only.

@@ -55,24 +55,45 @@ fn attempt(what: &str, result: io::Result<()>) {
 /// (`scripts/guest.sh` writes it; 6.1 wants virtio_ring before virtio).
 pub(crate) fn mount_and_load() {
     for (kind, path) in [("proc", "/proc"), ("sysfs", "/sys"), ("devtmpfs", "/dev")] {
-        attempt(path, mount(kind, path));
+        attempt(path, mount(kind, kind, path, 0));
     }
-    let order = std::fs::read_to_string("/modules/order").unwrap_or_default();
+    load("/modules/order");
+}
+
+fn load(order: &str) {
+    let order = std::fs::read_to_string(order).unwrap_or_default();
     for module in order.lines() {
         attempt(module, insert(&format!("/modules/{module}")));
     }
 }
 
-fn mount(kind: &str, path: &str) -> io::Result<()> {
+/// Mounts the VM's disk at `/data`; only a guest that has one pays for what that needs.
+pub(crate) fn disk() -> Result<(), String> {
+    const DISK: &str = "/dev/vda";
+    load("/modules/order-disk");
+    let began = sys::now();
+    while !Path::new(DISK).exists() {
+        if sys::now() - began > 5_000_000_000 {
+            return Err(format!("there is no {DISK}; give the VM a virtio-blk disk"));
+        }
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    // Reading is no reason to write.
+    mount(DISK, "ext4", "/data", libc::MS_NOATIME)
+        .map_err(|e| format!("cannot mount {DISK}: {e}; is it made with mke2fs -t ext4?"))
+}
+
+fn mount(source: &str, kind: &str, path: &str, flags: libc::c_ulong) -> io::Result<()> {
     let _ = std::fs::create_dir(path);
-    let (kind, path) = (CString::new(kind)?, CString::new(path)?);
+    let [source, kind, path] = [source, kind, path].map(CString::new);
+    let (source, kind, path) = (source?, kind?, path?);
     // SAFETY: all strings outlive the call.
     let rc = unsafe {
         libc::mount(
-            kind.as_ptr(),
+            source.as_ptr(),
             path.as_ptr(),
             kind.as_ptr(),
-            0,
+            flags,
             std::ptr::null(),
         )
     };
@@ -159,6 +180,7 @@ pub(crate) fn shell() {
 
 /// Ends the VM.
 pub(crate) fn power_off() {
-    // SAFETY: nothing is mounted that could be harmed; only process 1 of a guest comes here.
+    sys::sync();
+    // SAFETY: what was written is on the disk, if there is one; only process 1 of a guest comes here.
     unsafe { libc::reboot(libc::RB_POWER_OFF) };
 }

@@ -13,6 +13,9 @@ pub(crate) enum Request {
     /// New settings, made from the present ones.
     Dirty(Dirty),
     Reset,
+    /// Records a second on the disk.
+    Disk(u32),
+    DiskCheck,
 }
 
 /// An answer: status line and body.
@@ -30,13 +33,22 @@ pub(crate) fn parse(line: &str, present: Dirty) -> Result<Request, Answer> {
         ("POST", "/dirty") => dirty(query, present)
             .map(Request::Dirty)
             .map_err(|e| ("400 Bad Request", e)),
-        (_, "/" | "/stats" | "/reset" | "/dirty") => Err((
+        ("POST", "/disk-check") => Ok(Request::DiskCheck),
+        ("POST", "/disk") => query
+            .strip_prefix("rate=")
+            .and_then(|rate| rate.parse().ok())
+            .map(Request::Disk)
+            .ok_or_else(|| {
+                let text = format!("cannot read `{query}`: rate=NUMBER\n");
+                ("400 Bad Request", text)
+            }),
+        (_, "/" | "/stats" | "/reset" | "/dirty" | "/disk" | "/disk-check") => Err((
             "405 Method Not Allowed",
-            "GET / and /stats, POST /dirty and /reset\n".into(),
+            "GET / and /stats, POST /dirty, /disk, /disk-check and /reset\n".into(),
         )),
         _ => Err((
             "404 Not Found",
-            "there are /, /stats, /dirty and /reset\n".into(),
+            "there are /, /stats, /dirty, /disk, /disk-check and /reset\n".into(),
         )),
     }
 }
@@ -62,16 +74,19 @@ fn dirty(query: &str, mut out: Dirty) -> Result<Dirty, String> {
 /// One connection.
 pub(crate) struct HttpConnection {
     pub(crate) stream: TcpStream,
+    /// Tells it from others that had its slot before.
+    pub(crate) serial: u64,
     head: Vec<u8>,
-    answered: bool,
+    asked: bool,
 }
 
 impl HttpConnection {
-    pub(crate) fn new(stream: TcpStream) -> HttpConnection {
+    pub(crate) fn new(stream: TcpStream, serial: u64) -> HttpConnection {
         HttpConnection {
             stream,
+            serial,
             head: Vec::new(),
-            answered: false,
+            asked: false,
         }
     }
 
@@ -79,14 +94,16 @@ impl HttpConnection {
     pub(crate) fn ready(&mut self, buffer: &mut [u8]) -> Result<Option<String>, ()> {
         match self.stream.read(buffer) {
             Ok(0) => Err(()),
-            Ok(_) if self.answered => Ok(None),
+            Ok(_) if self.asked => Ok(None),
             Ok(n) if self.head.len() + n > 8192 => Err(()),
             Ok(n) => {
                 self.head.extend_from_slice(&buffer[..n]);
                 if !self.head.windows(4).any(|w| w == b"\r\n\r\n") {
                     return Ok(None);
                 }
-                let line = self.head.split(|b| *b == b'\r').next().unwrap_or_default();
+                self.asked = true;
+                let head = std::mem::take(&mut self.head);
+                let line = head.split(|b| *b == b'\r').next().unwrap_or_default();
                 Ok(Some(String::from_utf8_lossy(line).into_owned()))
             }
             Err(e) if matches!(e.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted) => {
@@ -99,8 +116,6 @@ impl HttpConnection {
     /// Answers and says goodbye; the connection stays until the client closes, so that no reset
     /// overtakes the answer. Answers are far smaller than a send buffer.
     pub(crate) fn answer(&mut self, (status, body): Answer) {
-        self.answered = true;
-        self.head = Vec::new();
         let kind = if body.starts_with('{') {
             "application/json"
         } else {
@@ -143,6 +158,21 @@ mod tests {
                 random: false
             })
         );
+    }
+
+    #[test]
+    fn a_disk_request_names_a_rate() {
+        let ask = |line| parse(line, NOW);
+        assert_eq!(ask("POST /disk?rate=0 HTTP/1.1"), Ok(Request::Disk(0)));
+        assert_eq!(ask("POST /disk-check HTTP/1.1"), Ok(Request::DiskCheck));
+        for bad in [
+            "POST /disk ",
+            "POST /disk?rate=",
+            "POST /disk?rate=-1",
+            "POST /disk?mb=1",
+        ] {
+            assert_eq!(ask(bad).unwrap_err().0, "400 Bad Request", "{bad}");
+        }
     }
 
     #[test]

@@ -19,6 +19,7 @@
 //! | `th.udp_peers=10.77.0.12` | other guests to send a UDP stream to; default: the first of `th.peers` |
 //! | `th.stream_ms=2` | interval of those streams; 0 sends none |
 //! | `th.tcp_ms=10` | interval of the records of each TCP session |
+//! | `th.disk=100,4` | write load on the ext4 file system of `/dev/vda`: journal records a second, KiB of each (default 4) |
 //! | `th.shell` | a busybox shell on the console |
 //!
 //! Words for the kernel itself: `console=ttyS0 quiet panic=-1 cryptomgr.notests`. The last saves 0.3 s of
@@ -36,14 +37,35 @@
 //! * **HTTP port 80.** `GET /` text, `GET /stats` JSON (see `stats`), `POST /dirty?mb=48&pages=500&random=1`
 //!   (each optional), `POST /reset` begins a new epoch of statistics. One request a connection.
 //!
+//! # Disk
+//!
+//! With `th.disk`, `/dev/vda` is mounted at `/data`. `/data/journal` is a ring of 32 MiB of records, each of which follows from its
+//! number and the journal's id. A record is acknowledged (`acked` in `/stats`) when `fdatasync` has come
+//! back, so whatever `acked` says from outside has to be on the disk, whatever happens to the VM. A guest that boots again
+//! goes on after the last record it finds. Small files in `/data/files` come and go beside it.
+//!
+//! * `POST /disk?rate=N` changes the records a second. With 0 it pauses both, and answers when no write is in
+//!   flight and the kernel has written everything back.
+//! * `POST /disk-check` reads every record up to `acked` that the ring must still hold, and all files, from the medium
+//!   (`O_DIRECT`, page cache dropped); writing goes on meanwhile. Its answer:
+//!
+//! ```json
+//! {"acked":9000,"oldest":809,"checked":8192,"overwritten":0,"missing":[],"missing_total":0,"bad":[],"bad_total":0,
+//!  "files":{"checked":200,"missing":[],"missing_total":0,"bad":[],"bad_total":0},"took_ms":812.345}
+//! ```
+//!
+//! `overwritten` are those whose slot a newer record took during the check; `missing` and `bad` name the first eight.
+//!
 //! A guest's clock stands still while its VM is stopped: gaps in `/stats` hold only what the guest lived
 //! through. Downtime is measured from outside (crate `measure`).
 
 mod boot;
 mod dirtier;
+mod disk;
 mod echo;
 mod http;
 mod json;
+mod mail;
 mod netlink;
 mod params;
 mod probe_tcp;
@@ -71,6 +93,9 @@ fn main() {
         if params.shell {
             boot::shell();
         }
+    } else if params.disk.is_some() {
+        boot::say("th.disk needs a VM with a disk of its own: leave it out");
+        std::process::exit(2);
     } else if !complaints.is_empty() {
         std::process::exit(2);
     }

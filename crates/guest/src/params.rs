@@ -20,6 +20,15 @@ pub(crate) struct Dirty {
     pub(crate) random: bool,
 }
 
+/// What is written to the disk.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct DiskLoad {
+    /// Records each second; 0 is paused.
+    pub(crate) rate: u32,
+    /// Size of a record in KiB: a power of two up to 1024.
+    pub(crate) kib: u32,
+}
+
 /// Everything a guest is told at boot.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Params {
@@ -28,6 +37,7 @@ pub(crate) struct Params {
     pub(crate) gateways: Vec<IpAddr>,
     pub(crate) mtu: Option<u32>,
     pub(crate) dirty: Dirty,
+    pub(crate) disk: Option<DiskLoad>,
     pub(crate) peers: Vec<IpAddr>,
     pub(crate) udp_peers: Vec<IpAddr>,
     pub(crate) stream_ms: u32,
@@ -45,6 +55,7 @@ impl Params {
             gateways: Vec::new(),
             mtu: None,
             dirty: Dirty::default(),
+            disk: None,
             peers: Vec::new(),
             udp_peers: Vec::new(),
             stream_ms: 2,
@@ -67,6 +78,7 @@ impl Params {
                 "gw" => list(value, ip).map(|v| out.gateways = v),
                 "mtu" => value.parse().ok().map(|v| out.mtu = Some(v)),
                 "dirty" => dirty(value).map(|v| out.dirty = v),
+                "disk" => disk(value).map(|v| out.disk = Some(v)),
                 "peers" => list(value, ip).map(|v| out.peers = v),
                 "udp_peers" => list(value, ip).map(|v| {
                     out.udp_peers = v;
@@ -118,6 +130,14 @@ fn dirty(text: &str) -> Option<Dirty> {
     parts.next().is_none().then_some(out)
 }
 
+fn disk(text: &str) -> Option<DiskLoad> {
+    let (rate, kib) = text.split_once(',').unwrap_or((text, "4"));
+    let (rate, kib): (u32, u32) = (rate.parse().ok()?, kib.parse().ok()?);
+    // Whole pages, so that a record can be read past the cache; no larger than what is read at once.
+    let fits = kib.is_power_of_two() && (4..=1024).contains(&kib);
+    fits.then_some(DiskLoad { rate, kib })
+}
+
 /// `1` or `0`.
 pub(crate) fn flag(text: &str) -> Option<bool> {
     match text {
@@ -165,12 +185,23 @@ mod tests {
     }
 
     #[test]
+    fn a_disks_records_are_of_4_kib_unless_told_otherwise() {
+        let disk = |words| Params::parse(words).0.disk;
+        assert_eq!(disk("th.disk=100"), Some(DiskLoad { rate: 100, kib: 4 }));
+        assert_eq!(disk("th.disk=0,64"), Some(DiskLoad { rate: 0, kib: 64 }));
+        assert_eq!(disk("th.dirty=1,2,1"), None);
+    }
+
+    #[test]
     fn what_cannot_be_read_is_named_and_left_at_its_default() {
         for bad in [
             "th.ip=10.0.0.1",
             "th.ip=10.0.0.1/33",
             "th.dirty=1,2",
             "th.dirty=1,2,yes",
+            "th.disk=",
+            "th.disk=10,3",
+            "th.disk=10,2048",
             "th.peers=x",
             "th.nonsense=1",
         ] {

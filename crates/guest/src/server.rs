@@ -2,8 +2,10 @@
 //! sleeps until a packet comes.
 
 use crate::dirtier::Dirtier;
+use crate::disk::Disk;
 use crate::echo::{self, Flows, Next, TcpEcho};
 use crate::http::{self, HttpConnection, Request};
+use crate::mail::{Mailbox, Waiting};
 use crate::params::Params;
 use crate::probe_tcp::TcpSession;
 use crate::probe_udp::UdpStream;
@@ -29,10 +31,11 @@ enum Kind {
     Stream,
     Session,
     Alarm,
+    Mail,
 }
 
 impl Kind {
-    const ALL: [Kind; 8] = [
+    const ALL: [Kind; 9] = [
         Kind::UdpEcho,
         Kind::EchoListener,
         Kind::HttpListener,
@@ -41,6 +44,7 @@ impl Kind {
         Kind::Stream,
         Kind::Session,
         Kind::Alarm,
+        Kind::Mail,
     ];
 
     fn token(self, index: usize) -> u64 {
@@ -58,6 +62,7 @@ pub(crate) struct Server {
     pub(crate) flows: Flows,
     pub(crate) echo: EchoCounters,
     pub(crate) dirtier: Dirtier,
+    pub(crate) disk: Option<Disk>,
     epoll: sys::Epoll,
     alarm: sys::Alarm,
     udp_echo: Vec<UdpSocket>,
@@ -65,6 +70,9 @@ pub(crate) struct Server {
     http_listener: Vec<TcpListener>,
     echoes: Vec<Option<TcpEcho>>,
     https: Vec<Option<HttpConnection>>,
+    /// HTTP connections there ever were.
+    asked: u64,
+    mail: Mailbox,
     buffer: Box<[u8]>,
 }
 
@@ -123,6 +131,7 @@ impl Server {
             .name
             .bytes()
             .fold(0u64, |h, b| h.wrapping_mul(257) ^ u64::from(b));
+        let seed = (now ^ sys::unix_ms().rotate_left(32)).wrapping_add(name);
         let mut server = Server {
             epoch: 1,
             epoch_since: now,
@@ -137,7 +146,10 @@ impl Server {
             streams,
             flows: Flows::default(),
             echo: EchoCounters::default(),
-            dirtier: Dirtier::new((now ^ sys::unix_ms().rotate_left(32)).wrapping_add(name)),
+            dirtier: Dirtier::new(seed),
+            disk: params
+                .disk
+                .map(|load| Disk::start(load, "/data".into(), libc::O_DIRECT, seed, boot::disk)),
             epoll: sys::Epoll::new()?,
             alarm: sys::Alarm::new()?,
             udp_echo,
@@ -145,12 +157,17 @@ impl Server {
             http_listener: listen(HTTP_PORT)?,
             echoes: Vec::new(),
             https: Vec::new(),
+            asked: 0,
+            mail: Mailbox::new()?,
             buffer: vec![0; 65536].into(),
             params,
         };
         server
             .epoll
             .add(&server.alarm, sys::READ, Kind::Alarm.token(0))?;
+        server
+            .epoll
+            .add(&*server.mail.bell, sys::READ, Kind::Mail.token(0))?;
         for (i, s) in server.udp_echo.iter().enumerate() {
             server.epoll.add(s, sys::READ, Kind::UdpEcho.token(i))?;
         }
@@ -233,12 +250,22 @@ impl Server {
                     let slot = slot(&mut self.https);
                     if slot < CONNECTIONS {
                         self.epoll.add(&stream, sys::READ, Kind::Http.token(slot))?;
-                        self.https[slot] = Some(HttpConnection::new(stream));
+                        self.asked += 1;
+                        self.https[slot] = Some(HttpConnection::new(stream, self.asked));
                     }
                 }
             }
             // Setting it anew, for the next moment, makes it unreadable.
             Kind::Alarm => {}
+            Kind::Mail => {
+                for ((slot, serial), answer) in self.mail.take() {
+                    if let Some(Some(connection)) = self.https.get_mut(slot)
+                        && connection.serial == serial
+                    {
+                        connection.answer(answer);
+                    }
+                }
+            }
             Kind::TcpEcho => self.tcp_echo(index, token)?,
             Kind::Http => self.http(index),
             Kind::Stream => {
@@ -288,37 +315,52 @@ impl Server {
             Err(()) => self.https[index] = None,
             Ok(None) => {}
             Ok(Some(line)) => {
+                let waiting = (index, connection.serial);
                 let answer = match http::parse(&line, self.dirtier.settings()) {
-                    Ok(request) => self.answer(request),
-                    Err(answer) => answer,
+                    Ok(request) => self.answer(request, waiting),
+                    Err(answer) => Some(answer),
                 };
-                if let Some(connection) = self.https[index].as_mut() {
+                if let (Some(answer), Some(connection)) = (answer, self.https[index].as_mut()) {
                     connection.answer(answer);
                 }
             }
         }
     }
 
-    fn answer(&mut self, request: Request) -> http::Answer {
+    /// None where the answer comes by mail.
+    fn answer(&mut self, request: Request, waiting: Waiting) -> Option<http::Answer> {
         let now = sys::now();
         match request {
             Request::Hello => {}
-            Request::Stats => return ("200 OK", stats::json(self)),
+            Request::Stats => return Some(("200 OK", stats::json(self))),
             Request::Dirty(settings) => {
                 if let Err(refusal) = self.dirtier.set(settings, now, sys::free_mb()) {
-                    return ("409 Conflict", refusal + "\n");
+                    return Some(("409 Conflict", refusal + "\n"));
                 }
+            }
+            Request::Disk(_) | Request::DiskCheck => {
+                let Some(disk) = &self.disk else {
+                    let none = "this guest has no disk: boot it with one, and th.disk=RATE\n";
+                    return Some(("409 Conflict", none.into()));
+                };
+                let reply = self.mail.reply(waiting);
+                match request {
+                    Request::Disk(rate) => disk.set_rate(rate, reply),
+                    _ => disk.check(reply),
+                }
+                return None;
             }
             Request::Reset => {
                 self.epoch += 1;
                 self.epoch_since = now;
                 self.echo = EchoCounters::default();
                 self.dirtier.written = 0;
+                self.disk.iter().for_each(Disk::reset);
                 self.streams.iter_mut().for_each(|(_, s)| s.reset(now));
                 self.sessions.iter_mut().for_each(|s| s.reset(now));
             }
         }
-        ("200 OK", stats::hello(self))
+        Some(("200 OK", stats::hello(self)))
     }
 }
 

@@ -7,12 +7,15 @@
 //!  "tcp":[{"peer":"10.77.0.12","open":true,"connects":0,"lost":0,"records":5990,"bad_records":0,
 //!          "longest_stall_ms":8.100,"longest_stall_at_unix_ms":1763779990000}],
 //!  "echo":{"udp_datagrams":12,"udp_refused":0,"udp_flows":1,"tcp_open":3,"tcp_accepted":3,"tcp_closed":0,"tcp_reset":0,"tcp_bytes":640},
-//!  "dirty":{"mb":48,"pages_per_s":500,"random":true,"filled":true,"pages_written":30000}}
+//!  "dirty":{"mb":48,"pages_per_s":500,"random":true,"filled":true,"pages_written":30000},
+//!  "disk":{"state":"open","error":"","id":"3b0c5d8f00112233","rate":100,"kib":4,"acked":9000,"written":6001,"errors":0,"slowest_ms":12.345}}
 //! ```
 //!
 //! `lost` are datagrams unanswered for at least a second, `in_flight` the younger ones. `echoed`
 //! is how many of ours the peer answered (its counters' span), so `echoed - received - duplicated` were lost on
-//! the way back. `connects` counts connections opened in this epoch, `lost` those that broke.
+//! the way back. `disk` is there with `th.disk` only: `state` is opening, open or failed (then `error` says why; else
+//! it is what the last failed write said), `acked` the last record that is on the medium, whenever it was written,
+//! `slowest_ms` the longest time of one. `connects` counts connections opened in this epoch, `lost` those that broke.
 
 use crate::json::Json;
 use crate::server::Server;
@@ -68,6 +71,9 @@ pub(crate) fn json(server: &mut Server) -> String {
             j.value("filled", server.dirtier.is_filled());
             j.value("pages_written", server.dirtier.written);
         });
+        if let Some(disk) = &server.disk {
+            j.object("disk", |j| disk.describe(j));
+        }
     });
     j.finish()
 }
@@ -76,7 +82,8 @@ pub(crate) fn json(server: &mut Server) -> String {
 pub(crate) fn hello(server: &Server) -> String {
     format!(
         "{}, up {:.1} s, epoch {}\nechoed {} datagrams in {} flows, {} bytes in {} open TCP sessions\n\
-         dirtied {} pages\nmore: GET /stats, POST /dirty?mb=48&pages=500&random=1, POST /reset\n",
+         dirtied {} pages\nmore: GET /stats, POST /dirty?mb=48&pages=500&random=1, POST /reset,\n\
+         POST /disk?rate=100, POST /disk-check\n",
         server.params.name,
         sys::now() as f64 / 1e9,
         server.epoch,

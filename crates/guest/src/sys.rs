@@ -1,5 +1,6 @@
 //! The system calls that std does not offer, each behind a safe function. Nothing here keeps state.
 
+use std::fs::File;
 use std::io;
 use std::net::{IpAddr, SocketAddr, TcpStream, UdpSocket};
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
@@ -209,6 +210,99 @@ pub(crate) fn before_others() -> io::Result<()> {
     param.sched_priority = 1;
     // SAFETY: `param` outlives the call; 0 is this process.
     check(unsafe { libc::sched_setscheduler(0, libc::SCHED_RR, &raw const param) }).map(drop)
+}
+
+/// Begins a thread of ordinary precedence, whatever that of the caller (see [`before_others`]).
+pub(crate) fn thread(name: &str, run: impl FnOnce() + Send + 'static) -> io::Result<()> {
+    let ordinary = || {
+        // SAFETY: plain numbers, so all zeroes is a value, and it outlives the call; 0 is this thread.
+        unsafe {
+            let param: libc::sched_param = std::mem::zeroed();
+            libc::sched_setscheduler(0, libc::SCHED_OTHER, &raw const param)
+        };
+    };
+    let begin = move || {
+        ordinary();
+        run();
+    };
+    std::thread::Builder::new()
+        .name(name.into())
+        .spawn(begin)
+        .map(drop)
+}
+
+/// What other threads wake the event loop with.
+pub(crate) struct Bell(OwnedFd);
+
+impl Bell {
+    pub(crate) fn new() -> io::Result<Bell> {
+        let flags = libc::EFD_NONBLOCK | libc::EFD_CLOEXEC;
+        // SAFETY: the new descriptor is owned by nobody else.
+        unsafe { Ok(Bell(OwnedFd::from_raw_fd(check(libc::eventfd(0, flags))?))) }
+    }
+
+    /// Becomes readable.
+    pub(crate) fn ring(&self) {
+        // SAFETY: no pointers; it fails only when the bell has been ringing 2^64 times.
+        unsafe { libc::eventfd_write(self.0.as_raw_fd(), 1) };
+    }
+
+    /// Becomes unreadable.
+    pub(crate) fn silence(&self) {
+        let mut count = 0;
+        // SAFETY: `count` outlives the call; a silent bell fails at once.
+        unsafe { libc::eventfd_read(self.0.as_raw_fd(), &raw mut count) };
+    }
+}
+
+impl AsRawFd for Bell {
+    fn as_raw_fd(&self) -> RawFd {
+        self.0.as_raw_fd()
+    }
+}
+
+/// A buffer at the boundary of a page, as reading past the page cache wants it.
+pub(crate) struct Aligned {
+    room: Vec<u8>,
+    skip: usize,
+    length: usize,
+}
+
+impl Aligned {
+    pub(crate) fn new(length: usize) -> Aligned {
+        const PAGE: usize = 4096;
+        let room = vec![0; length + PAGE];
+        let skip = room.as_ptr().align_offset(PAGE);
+        Aligned { room, skip, length }
+    }
+
+    pub(crate) fn bytes(&mut self) -> &mut [u8] {
+        &mut self.room[self.skip..self.skip + self.length]
+    }
+}
+
+/// Gives a file its full size on the medium.
+pub(crate) fn allocate(file: &File, bytes: u64) -> io::Result<()> {
+    // SAFETY: numbers only; the descriptor is open.
+    check(unsafe { libc::fallocate(file.as_raw_fd(), 0, 0, bytes as libc::off_t) }).map(drop)
+}
+
+/// Takes a part of a file that is on the medium out of the page cache.
+pub(crate) fn forget(file: &File, at: u64, bytes: u64) {
+    let (at, bytes) = (at as libc::off_t, bytes as libc::off_t);
+    // SAFETY: numbers only. It is advice: nothing depends on whether it is taken.
+    unsafe { libc::posix_fadvise(file.as_raw_fd(), at, bytes, libc::POSIX_FADV_DONTNEED) };
+}
+
+/// Writes back everything that is not on the medium, and waits for it.
+pub(crate) fn sync() {
+    // SAFETY: nothing goes in, nothing comes out.
+    unsafe { libc::sync() };
+}
+
+/// Empties the page cache of what is on the medium as well, and the caches of names.
+pub(crate) fn drop_caches() -> io::Result<()> {
+    std::fs::write("/proc/sys/vm/drop_caches", "3")
 }
 
 /// Begins a TCP connection without waiting for it; std can only wait.

@@ -113,6 +113,7 @@ fn missing_program(program: &str) -> Option<PreflightError> {
         "ovsdb-tool" | "ovsdb-server" | "ovs-vswitchd" | "ovs-ofctl" | "ovs-appctl"
         | "ovs-vsctl" => "openvswitch-switch",
         "qemu-system-x86_64" => "qemu-system-x86",
+        "mke2fs" => "e2fsprogs",
         "nsenter" | "setpriv" | "unshare" => "util-linux",
         other => other,
     };

@@ -50,6 +50,17 @@ impl Load {
     };
 }
 
+/// What a VM's disk sees. The disk itself is made with [`crate::disk::make`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct DiskLoad {
+    /// Its size, MiB; at least [`crate::disk::least_mib`] of `fill_mib`.
+    pub size_mib: u64,
+    /// Random data that lies on it from the beginning, MiB.
+    pub fill_mib: u64,
+    /// Records of 4 KiB written and flushed each second.
+    pub rate: u32,
+}
+
 /// What is usual for [`Shop::talk_ms`]. An emulated guest pays much CPU for each frame: with 2 ms, four of
 /// them are busy with each other, and on two cores lose what others send them.
 pub const TALK_MS: u32 = 10;
@@ -63,6 +74,8 @@ pub struct Shop {
     pub load: Load,
     /// Interval of the UDP stream that each sends to the next, ms; 0 sends none.
     pub talk_ms: u32,
+    /// The disk of each, if they have any.
+    pub disk: Option<DiskLoad>,
     /// How its frames travel.
     pub encap: Encap,
     /// What the VMs boot.
@@ -220,6 +233,9 @@ impl Shop {
                 self.load.mib, self.load.pages_per_s
             ));
         }
+        if let Some(disk) = &self.disk {
+            words.push(format!("th.disk={}", disk.rate));
+        }
         let peers: Vec<u8> = (1..=self.vms).filter(|peer| *peer != vm).collect();
         let next = peers
             .iter()
@@ -251,6 +267,7 @@ mod tests {
             vms,
             load,
             talk_ms: TALK_MS,
+            disk: None,
             encap: Encap::Vxlan,
             guest,
         }
@@ -289,6 +306,18 @@ mod tests {
             !line.contains("peers") && !line.contains("th.dirty"),
             "{line}"
         );
+    }
+
+    #[test]
+    fn a_vm_with_a_disk_is_told_how_much_to_write() {
+        let mut shop = shop(1, Load::IDLE);
+        assert!(!shop.command_line(1).contains("th.disk"));
+        shop.disk = Some(DiskLoad {
+            size_mib: 256,
+            fill_mib: 100,
+            rate: 50,
+        });
+        assert!(shop.command_line(1).ends_with(" th.disk=50"));
     }
 
     #[test]

@@ -1,8 +1,12 @@
-//! The guests' own account: `GET /stats`, `POST /reset`, `POST /dirty` of the lab's guest.
+//! The guests' own account: `GET /stats`, `POST /reset`, `POST /dirty` of the lab's guest; in [`disk`] what it says of its disk.
 //!
 //! A small blocking HTTP client, for these requests only: HTTP/1.0 (RFC 1945), so the answer ends
 //! with the connection, and a bound on time and size. A guest's clock stands still while its VM is
 //! stopped, so the gaps in its account hold only what it lived through.
+
+mod disk;
+
+pub use disk::{Disk, DiskCheck, FilesCheck, disk_check, disk_rate};
 
 use crate::probe::Target;
 use serde::{Deserialize, Serialize};
@@ -10,7 +14,7 @@ use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::time::{Duration, Instant};
 
-/// Longest time for one request, connecting included.
+/// Longest time for one request, connecting included, unless it waits for a disk.
 const LIMIT: Duration = Duration::from_secs(5);
 
 /// Largest answer, bytes.
@@ -73,6 +77,8 @@ pub struct Stats {
     pub echo: serde_json::Value,
     /// Its memory dirtier.
     pub dirty: serde_json::Value,
+    /// Its disk, if it writes to one.
+    pub disk: Option<Disk>,
 }
 
 /// A guest's UDP stream to another guest.
@@ -144,8 +150,11 @@ impl Dirty {
 
 /// A guest's account.
 pub fn stats(target: &Target) -> Result<Stats, GuestError> {
-    let body = request(target, "GET /stats")?;
-    serde_json::from_str(&body).map_err(|source| GuestError::Content {
+    read(target, &request(target, "GET /stats")?)
+}
+
+fn read<T: serde::de::DeserializeOwned>(target: &Target, body: &str) -> Result<T, GuestError> {
+    serde_json::from_str(body).map_err(|source| GuestError::Content {
         name: target.name.clone(),
         source,
     })
@@ -163,8 +172,12 @@ pub fn dirty(target: &Target, dirty: Dirty) -> Result<(), GuestError> {
 
 /// Sends one request, for example `GET /stats`, and returns the body of a 2xx answer.
 pub fn request(target: &Target, request: &str) -> Result<String, GuestError> {
+    exchange_with(target, request, LIMIT)
+}
+
+fn exchange_with(target: &Target, request: &str, limit: Duration) -> Result<String, GuestError> {
     let address = target.http();
-    let answer = exchange(address, request).map_err(|source| GuestError::Io {
+    let answer = exchange(address, request, limit).map_err(|source| GuestError::Io {
         name: target.name.clone(),
         address,
         source,
@@ -187,8 +200,12 @@ fn is_success(code: &str) -> bool {
     code.len() == 3 && code.starts_with('2')
 }
 
-fn exchange(address: std::net::SocketAddr, request: &str) -> std::io::Result<String> {
-    let end = Instant::now() + LIMIT;
+fn exchange(
+    address: std::net::SocketAddr,
+    request: &str,
+    limit: Duration,
+) -> std::io::Result<String> {
+    let end = Instant::now() + limit;
     let mut stream = TcpStream::connect_timeout(&address, LIMIT)?;
     stream.set_write_timeout(Some(LIMIT))?;
     stream.write_all(format!("{request} HTTP/1.0\r\nHost: {address}\r\n\r\n").as_bytes())?;

@@ -97,6 +97,7 @@ pub async fn up(
         vms: options.vms,
         load: options.load,
         talk_ms: options.talk_ms,
+        disk: None,
         encap: options.encap,
         guest: Guest::find(options.guest.as_deref())?,
     };
