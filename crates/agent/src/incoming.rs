@@ -221,9 +221,15 @@ impl Receiver {
                     Some(Wire::Broken(_)) => {}
                     None => tokio::time::sleep(Duration::from_millis(20)).await,
                 },
-                disks = self.disks.whole(&self.vm), if !whole => match disks {
-                    Ok(()) => whole = true,
-                    Err(why) => return self.fail_late(&why, frames).await,
+                disks = self.disks.whole(), if !whole => {
+                    let closed = match disks {
+                        Ok(()) => self.disks.close(&self.vm).await,
+                        Err(why) => Err(why),
+                    };
+                    match closed {
+                        Ok(()) => whole = true,
+                        Err(why) => return self.fail_late(&why, frames).await,
+                    }
                 },
                 command = inbox.recv() => match command {
                     Some(Command::ReturnQueue(wait_ms, reply)) => {

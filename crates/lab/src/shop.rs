@@ -6,7 +6,7 @@
 use measure::probe::Target;
 use model::cluster::Cidr;
 use model::name::InvalidName;
-use model::vm::{Accel, VmSpec};
+use model::vm::{Accel, Disk, DiskFormat, VmSpec};
 use model::{Cluster, ClusterName, Encap, HostName, Mac, Member, MemberKind, VmName};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::path::{Path, PathBuf};
@@ -51,7 +51,7 @@ impl Load {
 }
 
 /// What a VM's disk sees. The disk itself is made with [`crate::disk::make`].
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DiskLoad {
     /// Its size, MiB; at least [`crate::disk::least_mib`] of `fill_mib`.
     pub size_mib: u64,
@@ -59,6 +59,10 @@ pub struct DiskLoad {
     pub fill_mib: u64,
     /// Records of 4 KiB written and flushed each second.
     pub rate: u32,
+    /// How the images are stored.
+    pub format: DiskFormat,
+    /// What each VM's disk is made from; the lab makes it.
+    pub image: PathBuf,
 }
 
 /// What is usual for [`Shop::talk_ms`]. An emulated guest pays much CPU for each frame: with 2 ms, four of
@@ -214,8 +218,19 @@ impl Shop {
             kernel: self.guest.kernel.clone(),
             initrd: self.guest.initrd.clone(),
             cmdline: self.command_line(vm),
-            disks: Vec::new(),
+            disks: self.disks(),
         }
+    }
+
+    fn disks(&self) -> Vec<Disk> {
+        let disk = self.disk.as_ref().map(|load| Disk {
+            name: "data".to_owned(),
+            size: load.size_mib << 20,
+            format: load.format,
+            from: Some(load.image.clone()),
+            shared: None,
+        });
+        disk.into_iter().collect()
     }
 
     /// See the guest's own documentation. Every VM holds a TCP session with every other, and a UDP
@@ -316,6 +331,8 @@ mod tests {
             size_mib: 256,
             fill_mib: 100,
             rate: 50,
+            format: DiskFormat::Raw,
+            image: "/g/disk.raw".into(),
         });
         assert!(shop.command_line(1).ends_with(" th.disk=50"));
     }

@@ -58,11 +58,11 @@ impl Arrival {
         Ok(arrival)
     }
 
-    /// Returns when every disk is whole and QEMU has its images for itself; at once when there is none.
+    /// Returns when every disk is whole; at once when there is none. May be asked again.
     ///
     /// # Errors
     /// One sentence when a disk will never be whole.
-    pub(crate) async fn whole(&self, vm: &Vm) -> Result<(), String> {
+    pub(crate) async fn whole(&self) -> Result<(), String> {
         for sink in &self.sinks {
             let mut progress = sink.progress();
             let now = progress
@@ -73,11 +73,19 @@ impl Arrival {
                 return Err(why.clone());
             }
         }
-        if !self.sinks.is_empty() {
-            let stopped = vm.qmp.execute("nbd-server-stop", json!({})).await;
-            stopped.map_err(|error| error.to_string())?;
-        }
         Ok(())
+    }
+
+    /// Gives QEMU its images for itself.
+    ///
+    /// # Errors
+    /// QEMU's words.
+    pub(crate) async fn close(&self, vm: &Vm) -> Result<(), String> {
+        if self.sinks.is_empty() {
+            return Ok(());
+        }
+        let stopped = vm.qmp.execute("nbd-server-stop", json!({})).await;
+        stopped.map(drop).map_err(|error| error.to_string())
     }
 }
 

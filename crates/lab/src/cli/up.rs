@@ -7,7 +7,7 @@
 
 use crate::folder::Folder;
 use crate::parts::{self, PartError};
-use crate::shop::{CLIENT_SITE, Guest, HOME, Load, Shop, TALK_MS};
+use crate::shop::{CLIENT_SITE, DiskLoad, Guest, HOME, Load, Shop, TALK_MS};
 use crate::testbed::{self, Options, Testbed};
 use crate::wan::Shaping;
 use api::Client;
@@ -37,6 +37,8 @@ pub struct UpOptions {
     pub encap: Encap,
     /// How the uplinks of a site share the load.
     pub bond: BondMode,
+    /// The VMs' disks, if they have any; the lab chooses where their image is.
+    pub disk: Option<DiskLoad>,
     /// Folder of the guest; see [`Guest::find`].
     pub guest: Option<PathBuf>,
     /// The binary that the lab's processes are; the running one when `None`.
@@ -53,6 +55,7 @@ impl Default for UpOptions {
             talk_ms: TALK_MS,
             encap: Encap::default(),
             bond: BondMode::default(),
+            disk: None,
             guest: None,
             exe: None,
         }
@@ -93,11 +96,11 @@ pub async fn up(
     tell: &mut (dyn FnMut(Step) + Send),
 ) -> Result<Standing, PartError> {
     let begun = Instant::now();
-    let shop = Shop {
+    let mut shop = Shop {
         vms: options.vms,
         load: options.load,
         talk_ms: options.talk_ms,
-        disk: None,
+        disk: options.disk.clone(),
         encap: options.encap,
         guest: Guest::find(options.guest.as_deref())?,
     };
@@ -112,6 +115,18 @@ pub async fn up(
         "sites {} and the WAN",
         sites(&testbed).as_slice().join(", ")
     ));
+    if let Some(disk) = &mut shop.disk {
+        disk.image = testbed.folder().path().join("disk.raw");
+        let load = disk.clone();
+        let image = tokio::task::spawn_blocking(move || {
+            crate::disk::make(&load.image, load.size_mib, load.fill_mib)
+        });
+        if let Err(error) = image.await.map_err(|_| PartError::Interrupted)? {
+            let _ = end(testbed.folder()).await;
+            return Err(error.into());
+        }
+        made("the disks' image".to_owned());
+    }
     let furnished = tokio::select! {
         done = furnish(&testbed, &shop, options, begun, &mut made) => done,
         () = interrupted() => Err(PartError::Interrupted),

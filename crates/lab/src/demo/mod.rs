@@ -143,6 +143,7 @@ async fn show(
     let seen = tour.end().await?;
     report.migrations = seen.migrations;
     report.whole = seen.whole;
+    faults.extend(seen.missing);
     report.machine = machine::look(&standing.client).await;
     report.notes = seen.notes;
     if options.order == FlipOrder::BeforeStop {

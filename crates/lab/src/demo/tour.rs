@@ -60,6 +60,9 @@ pub struct Tour {
     client: Client,
     targets: Vec<Target>,
     legs: Vec<Leg>,
+    /// Whether the VMs write to disks, and what of that was not there.
+    disks: bool,
+    missing: Vec<String>,
     notes: Vec<String>,
 }
 
@@ -77,6 +80,8 @@ pub struct Seen {
     pub migrations: Vec<report::Migration>,
     /// All of it, VM by VM.
     pub whole: Vec<VmTotal>,
+    /// Acknowledged writes that were not there after a migration, a sentence each.
+    pub missing: Vec<String>,
     /// What a reader must know to judge it.
     pub notes: Vec<String>,
 }
@@ -105,6 +110,8 @@ impl Tour {
             client: standing.client.clone(),
             targets,
             legs: Vec::new(),
+            disks: standing.shop.disk.is_some(),
+            missing: Vec::new(),
             notes: Vec::new(),
         })
     }
@@ -126,6 +133,10 @@ impl Tour {
         .await;
         let number = self.legs.len() + 1;
         let (begin, end) = (format!("begin {number}"), format!("end {number}"));
+        let before = match self.disks {
+            true => self.accounts().await?,
+            false => BTreeMap::new(),
+        };
         self.probe.mark(&*begin).await?;
         let cluster = ClusterName::new(shop::NAME)?;
         let begun = self
@@ -137,6 +148,9 @@ impl Tour {
         self.probe.mark(&*end).await?;
         tokio::time::sleep(PAUSE).await;
         let guests = self.accounts().await?;
+        if self.disks {
+            self.read_back(&moved, &before).await?;
+        }
         self.legs.push(Leg {
             moved: moved.clone(),
             begin,
@@ -168,8 +182,38 @@ impl Tour {
         Ok(Seen {
             migrations: migrations.collect(),
             whole: build::whole(&recording),
+            missing: self.missing,
             notes: self.notes,
         })
+    }
+
+    /// Every write that a guest had acknowledged, here to us before or there to itself since, must be there.
+    async fn read_back(
+        &mut self,
+        moved: &Migration,
+        before: &BTreeMap<String, Stats>,
+    ) -> Result<(), TourError> {
+        for found in self.probe.check_disks(&self.targets).await? {
+            let (name, id) = (&found.name, &moved.id);
+            let seen = before.get(name).and_then(|stats| stats.disk.as_ref());
+            let seen = seen.map_or(0, |disk| disk.acked);
+            match (found.check, found.error) {
+                (Some(check), _) if check.is_whole(seen) => {
+                    self.notes.push(format!(
+                        "{id}: {name} had {} acknowledged writes after the migration and {seen} before; all of its journal and {} files are there",
+                        check.acked, check.files.checked
+                    ));
+                }
+                (Some(check), _) => self.missing.push(format!(
+                    "{id}: {name} lost writes that it had acknowledged: {check:?}"
+                )),
+                (None, why) => self.missing.push(format!(
+                    "{id}: {name} cannot say what is on its disk: {}",
+                    why.unwrap_or_default()
+                )),
+            }
+        }
+        Ok(())
     }
 
     async fn accounts(&mut self) -> Result<BTreeMap<String, Stats>, TourError> {

@@ -1,6 +1,7 @@
 //! Why a part of the lab did not come up.
 
 use crate::boxed::{BoxError, End};
+use crate::disk::DiskError;
 use crate::folder::FolderError;
 use crate::shop::NoGuest;
 use crate::testbed::LabError;
@@ -16,6 +17,9 @@ pub enum PartError {
     /// There is nothing to boot.
     #[error(transparent)]
     Guest(#[from] NoGuest),
+    /// An image for the VMs' disks.
+    #[error(transparent)]
+    Disk(#[from] DiskError),
     /// A process ended that should run.
     #[error("{name} ended with {end}: {said}")]
     Ended {

@@ -1,6 +1,6 @@
 //! The owner's side of the control protocol, on tokio.
 
-use super::{Collected, Command, Outcome, Request, Response};
+use super::{CheckedDisk, Collected, Command, Outcome, Request, Response};
 use crate::analysis::{VmFigures, Window};
 use crate::guest::Dirty;
 use crate::probe::{Config, FirstAnswer, Status, Target};
@@ -152,6 +152,12 @@ impl Client {
     pub async fn collect(&self, targets: &[Target]) -> Result<Vec<Collected>, ControlError> {
         let targets = targets.to_vec();
         self.ask(Command::Collect { targets }).await
+    }
+
+    /// Lets guests read back what they acknowledged to have written.
+    pub async fn check_disks(&self, targets: &[Target]) -> Result<Vec<CheckedDisk>, ControlError> {
+        let targets = targets.to_vec();
+        self.ask(Command::CheckDisks { targets }).await
     }
 
     /// Lets guests begin a new account.

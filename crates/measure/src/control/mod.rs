@@ -25,9 +25,20 @@ pub use client::{Client, ControlError};
 pub use server::{serve, serve_socket, serve_stdio};
 
 use crate::analysis::Window;
-use crate::guest::{Dirty, Stats};
+use crate::guest::{Dirty, DiskCheck, Stats};
 use crate::probe::{Config, Target};
 use serde::{Deserialize, Serialize};
+
+/// What a guest found on its disk.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct CheckedDisk {
+    /// The VM.
+    pub name: String,
+    /// What it found.
+    pub check: Option<DiskCheck>,
+    /// Why there is none.
+    pub error: Option<String>,
+}
 
 /// What the probe's process is asked.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -43,6 +54,11 @@ pub struct Request {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "do", rename_all = "snake_case")]
 pub enum Command {
+    /// Let guests read back what they acknowledged to have written. A list of [`CheckedDisk`].
+    CheckDisks {
+        /// The VMs.
+        targets: Vec<Target>,
+    },
     /// Start a probe; refused while one runs. `null`.
     Start {
         /// Its configuration.

@@ -1,6 +1,6 @@
 //! The probe's side of the control protocol.
 
-use super::{Collected, Command, Outcome, Request, Response};
+use super::{CheckedDisk, Collected, Command, Outcome, Request, Response};
 use crate::analysis::{Window, figures};
 use crate::guest::{self, GuestError};
 use crate::probe::{Probe, Target, first_answers};
@@ -121,6 +121,7 @@ fn obey<W: Write + Send + 'static>(
             first_answers(&targets, limit).map_err(|e| e.to_string())
         }),
         Command::Collect { targets } => aside(id, output, move || Ok(collect(targets))),
+        Command::CheckDisks { targets } => aside(id, output, move || Ok(check_disks(targets))),
         Command::Reset { targets } => aside(id, output, move || each(&targets, guest::reset)),
         Command::Dirty { targets, dirty } => aside(id, output, move || {
             each(&targets, |target| guest::dirty(target, dirty))
@@ -186,6 +187,18 @@ fn collect(targets: Vec<Target>) -> Vec<Collected> {
             name: target.name,
             error: result.as_ref().err().map(GuestError::to_string),
             stats: result.ok(),
+        }
+    };
+    targets.into_iter().map(one).collect()
+}
+
+fn check_disks(targets: Vec<Target>) -> Vec<CheckedDisk> {
+    let one = |target: Target| {
+        let result = guest::disk_check(&target);
+        CheckedDisk {
+            name: target.name,
+            error: result.as_ref().err().map(GuestError::to_string),
+            check: result.ok(),
         }
     };
     targets.into_iter().map(one).collect()

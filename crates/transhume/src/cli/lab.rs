@@ -3,6 +3,7 @@
 use super::migrations::Order;
 use clap::{Args, Subcommand, ValueEnum};
 use lab::cli::Bond;
+use model::vm::DiskFormat;
 use model::{Encap, SiteName};
 use std::path::PathBuf;
 
@@ -65,6 +66,18 @@ pub(crate) struct UpArgs {
     /// How the two uplinks of a site share the load
     #[arg(long, value_enum, default_value = "active-backup")]
     pub(crate) bond: BondName,
+    /// Give each VM a disk of this many MiB with ext4, and write to it
+    #[arg(long, value_name = "MIB")]
+    pub(crate) disk: Option<u64>,
+    /// Random data that lies on each disk from the beginning, MiB
+    #[arg(long, value_name = "MIB", default_value_t = 64, requires = "disk")]
+    pub(crate) disk_fill: u64,
+    /// Records of 4 KiB that each VM writes and flushes a second
+    #[arg(long, value_name = "RATE", default_value_t = 20, requires = "disk")]
+    pub(crate) disk_rate: u32,
+    /// How the disks' images are stored
+    #[arg(long, value_enum, default_value = "qcow2", requires = "disk")]
+    pub(crate) disk_format: DiskFormatName,
     /// Folder with the guest: vmlinux and initramfs.cpio [default: target/guest]
     #[arg(long, value_name = "FOLDER")]
     pub(crate) guest: Option<PathBuf>,
@@ -83,6 +96,21 @@ impl From<EncapName> for Encap {
             EncapName::Vxlan => Self::Vxlan,
             EncapName::Gre => Self::Gre,
             EncapName::Geneve => Self::Geneve,
+        }
+    }
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+pub(crate) enum DiskFormatName {
+    Raw,
+    Qcow2,
+}
+
+impl From<DiskFormatName> for DiskFormat {
+    fn from(name: DiskFormatName) -> Self {
+        match name {
+            DiskFormatName::Raw => Self::Raw,
+            DiskFormatName::Qcow2 => Self::Qcow2,
         }
     }
 }

@@ -10,12 +10,12 @@ use lab::boxed::{BoxError, End, Program};
 use lab::cli::{Step, UpOptions};
 use lab::folder::FolderError;
 use lab::parts::PartError;
-use lab::shop::Load;
+use lab::shop::{DiskLoad, Load};
 use lab::testbed::{LabError, Testbed, WasThere};
 use lab::wan::Shaping;
 use model::SiteName;
 use std::os::fd::AsFd;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 pub(super) fn run(args: LabArgs, format: Format) -> Result<(), Failure> {
     let folder = args.folder.as_deref();
@@ -74,6 +74,13 @@ fn options(folder: Option<&Path>, args: &UpArgs) -> UpOptions {
         talk_ms: args.talk_ms,
         encap: args.encap.into(),
         bond: args.bond.into(),
+        disk: args.disk.map(|size_mib| DiskLoad {
+            size_mib,
+            fill_mib: args.disk_fill,
+            rate: args.disk_rate,
+            format: args.disk_format.into(),
+            image: PathBuf::new(),
+        }),
         guest: args.guest.clone(),
         ..UpOptions::default()
     }
