@@ -11,6 +11,7 @@
 //! - [`testbed`]: all of it together, up and down.
 //! - [`parts`]: what runs at the sites: controller, agents, probes.
 //! - [`shop`]: the cluster that is moved about.
+//! - [`faults`]: what a live move survives.
 //! - [`disk`]: images for the disks of its VMs.
 //! - [`cli`]: the whole of it, as `transhume lab up` has it.
 //! - [`demo`]: the cluster moved there and back under the eyes of a probe, and the report.
@@ -40,6 +41,7 @@ pub mod boxed;
 pub mod cli;
 pub mod demo;
 pub mod disk;
+pub mod faults;
 pub mod folder;
 pub mod net;
 pub mod parts;

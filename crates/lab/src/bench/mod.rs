@@ -7,11 +7,14 @@
 //! | `bond` | a host's switch alone: [`switches`] |
 //! | `single-idle`, `single-load` | a cluster of one VM, there and back: [`moves`] |
 //! | `gang`, `gang-1gbit` | four VMs |
+//! | `gang-disks` | the same with disks of 1 GB under write load |
+//! | `kills`, `cuts` | every party killed, and the WAN cut, at every stage: [`faults`] |
 //! | `orders` | predicted against real stop, and the orders of flipping |
 //!
 //! Each measurement is a function of its own with a lab of its own, and gives figures. What a
 //! figure must show stands beside it where it is made; judging is `measure`'s.
 
+mod faults;
 mod moves;
 mod operations;
 mod switches;
@@ -39,6 +42,9 @@ pub const NAMES: &[&str] = &[
     "gang",
     "gang-1gbit",
     "orders",
+    "gang-disks",
+    "kills",
+    "cuts",
 ];
 
 /// What is measured, and how often.
@@ -46,6 +52,8 @@ pub const NAMES: &[&str] = &[
 pub struct BenchOptions {
     /// Only these; all when empty.
     pub only: Vec<String>,
+    /// Of the faults, only those whose name or stage is among these; all when empty.
+    pub faults: Vec<String>,
     /// How often, instead of what is usual for each measurement.
     pub rounds: Option<u32>,
     /// Folder of the guest; see [`crate::shop::Guest::find`].
@@ -163,6 +171,9 @@ async fn one(
         "single-load" => moves::single_load(up, rounds(5), audience).await,
         "gang" => moves::gang(up, rounds(3), audience).await,
         "gang-1gbit" => moves::gang_1gbit(up, rounds(2), audience).await,
+        "gang-disks" => moves::gang_disks(up, rounds(3), audience).await,
+        "kills" => faults::kills(up, &options.faults, audience).await,
+        "cuts" => faults::cuts(up, &options.faults, audience).await,
         _ => moves::orders(up, rounds(2), audience).await,
     }
 }

@@ -3,9 +3,11 @@
 use super::{Measured, at_most, figure, within};
 use crate::cli::{self, UpOptions};
 use crate::demo::{Audience, DemoError, Tour};
-use crate::shop::{HOME, Load};
+use crate::shop::{DiskLoad, HOME, Load};
 use measure::report::{Figure, Migration, Vm};
 use model::migration::{FlipOrder, Options, State};
+use model::vm::DiskFormat;
+use std::path::PathBuf;
 use std::time::Duration;
 
 /// Where the cluster goes from home.
@@ -77,6 +79,28 @@ pub(super) async fn gang(
     figures_of(&up, &setting, audience).await
 }
 
+pub(super) async fn gang_disks(
+    mut up: UpOptions,
+    rounds: u32,
+    audience: &mut dyn Audience,
+) -> Result<Measured, DemoError> {
+    up.disk = Some(DiskLoad {
+        size_mib: 1024,
+        fill_mib: 64,
+        rate: 20,
+        format: DiskFormat::Qcow2,
+        image: PathBuf::new(),
+    });
+    let setting = Setting {
+        what: "gang of four with 1 GB disks under write load",
+        rounds,
+        orders: &[FlipOrder::BeforeStop],
+        downtime: (140.0, None),
+        note: PAPER_B,
+    };
+    figures_of(&up, &setting, audience).await
+}
+
 pub(super) async fn gang_1gbit(
     mut up: UpOptions,
     rounds: u32,
@@ -112,7 +136,7 @@ pub(super) async fn orders(
         downtime: (80.0, Some(120.0)),
         note: "",
     };
-    let (migrations, notes) = tour(&up, &setting, audience).await?;
+    let (migrations, notes, _) = tour(&up, &setting, audience).await?;
     let mut figures = Vec::new();
     for (order, target, note) in [
         ("before-stop", Some(0.0), ""),
@@ -152,9 +176,19 @@ async fn figures_of(
     setting: &Setting<'_>,
     audience: &mut dyn Audience,
 ) -> Result<Measured, DemoError> {
-    let (migrations, notes) = tour(up, setting, audience).await?;
+    let (migrations, notes, missing) = tour(up, setting, audience).await?;
+    let mut figures = figures(setting, &migrations);
+    if up.disk.is_some() {
+        figures.push(figure(
+            &format!("VMs that lost an acknowledged write, {}", setting.what),
+            "VMs",
+            vec![missing.len() as f64],
+            at_most(None, Some(0.0)),
+        ));
+    }
+    let notes = notes.into_iter().chain(missing).collect();
     Ok(Measured {
-        figures: figures(setting, &migrations),
+        figures,
         notes,
         ..Measured::default()
     })
@@ -228,7 +262,7 @@ async fn tour(
     up: &UpOptions,
     setting: &Setting<'_>,
     audience: &mut dyn Audience,
-) -> Result<(Vec<Migration>, Vec<String>), DemoError> {
+) -> Result<Toured, DemoError> {
     let standing = cli::up(up, &mut |step| audience.step(step)).await?;
     let lab = standing.clone();
     within(standing, async move {
@@ -256,9 +290,12 @@ async fn tour(
     .await
 }
 
-async fn finish(tour: Tour) -> Result<(Vec<Migration>, Vec<String>), DemoError> {
+/// Migrations, notes, and what was missing of acknowledged writes.
+type Toured = (Vec<Migration>, Vec<String>, Vec<String>);
+
+async fn finish(tour: Tour) -> Result<Toured, DemoError> {
     let seen = tour.end().await?;
-    Ok((seen.migrations, seen.notes))
+    Ok((seen.migrations, seen.notes, seen.missing))
 }
 
 #[cfg(test)]

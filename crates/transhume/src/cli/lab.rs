@@ -174,9 +174,13 @@ pub(crate) struct DemoArgs {
 
 #[derive(Debug, Args)]
 pub(crate) struct BenchArgs {
-    /// Only these: lab-up, link, update, bond, single-idle, single-load, gang, gang-1gbit, orders
+    /// Only these: lab-up, link, update, bond, single-idle, single-load, gang, gang-1gbit, orders,
+    /// gang-disks, kills, cuts
     #[arg(long, value_name = "NAME", num_args = 1..)]
     pub(crate) only: Vec<String>,
+    /// Of kills and cuts, only these faults and stages, for example "source agent" armed
+    #[arg(long, value_name = "NAME", num_args = 1..)]
+    pub(crate) faults: Vec<String>,
     /// How often there and back, instead of what is usual for each
     #[arg(long, value_name = "NUMBER", value_parser = clap::value_parser!(u32).range(1..=1000))]
     pub(crate) rounds: Option<u32>,

@@ -76,6 +76,7 @@ pub(super) fn demo(folder: Option<&Path>, args: &DemoArgs, format: Format) -> Re
 
 pub(super) fn bench(args: BenchArgs, format: Format) -> Result<(), Failure> {
     let asked = BenchOptions {
+        faults: args.faults.clone(),
         only: args.only,
         rounds: args.rounds,
         guest: args.guest,
