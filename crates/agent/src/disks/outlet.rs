@@ -222,6 +222,9 @@ async fn carry(peer: Peer, opening: Opening, shared: Arc<Shared>) {
             Ok(stream) => {
                 wait = AGAIN.0;
                 let why = converse(stream, &shared).await;
+                if shared.outbox().is_finished() {
+                    return;
+                }
                 since = Instant::now();
                 why
             }

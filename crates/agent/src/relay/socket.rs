@@ -7,6 +7,10 @@ use tokio::net::TcpStream;
 /// Queued but not yet sent bytes that the kernel takes (tcp(7), `TCP_NOTSENT_LOWAT`).
 const NOTSENT_LOWAT: libc::c_uint = 64 << 10;
 
+/// A connection whose peer has not been heard for this long has failed, s (tcp(7), `TCP_USER_TIMEOUT`):
+/// longer than a WAN that is cut for ten seconds takes to come back by TCP's own attempts.
+const UNHEARD_S: u32 = 20;
+
 /// Prepares a connection: no delay, a small unsent queue, autotuned buffers.
 ///
 /// # Errors
@@ -19,7 +23,17 @@ pub fn prepare(stream: &TcpStream) -> std::io::Result<()> {
         libc::TCP_NOTSENT_LOWAT,
         NOTSENT_LOWAT,
     )?;
+    // A peer that is gone is noticed by both ends, the one that sends and the one that waits.
+    set_u32(
+        stream,
+        libc::IPPROTO_TCP,
+        libc::TCP_USER_TIMEOUT,
+        UNHEARD_S * 1000,
+    )?;
     setsockopt(stream, sockopt::KeepAlive, &true)?;
+    setsockopt(stream, sockopt::TcpKeepIdle, &(UNHEARD_S / 2))?;
+    setsockopt(stream, sockopt::TcpKeepInterval, &(UNHEARD_S / 4))?;
+    setsockopt(stream, sockopt::TcpKeepCount, &2)?;
     Ok(())
 }
 

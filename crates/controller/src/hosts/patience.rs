@@ -1,7 +1,21 @@
 //! How long an answer is waited for.
 
 use model::order::Order;
+use model::{Member, MemberKind};
 use std::time::Duration;
+
+/// A slow disk's rate, bytes a second.
+const SLOW: u64 = 20_000_000;
+
+fn copied(member: &Member) -> u64 {
+    match &member.kind {
+        MemberKind::Vm { spec } => {
+            let made = spec.disks.iter().filter(|disk| disk.from.is_some());
+            made.map(|disk| disk.size).sum()
+        }
+        MemberKind::Host => 0,
+    }
+}
 
 /// How long an answer is waited for. Generous: it is the connection's end that tells a dead agent,
 /// this is for one that lives and does not answer.
@@ -17,16 +31,17 @@ pub(super) fn patience(order: &Order) -> Duration {
         | Order::Gate { .. }
         | Order::ListVms => seconds(10),
         Order::Link { .. } | Order::Unlink { .. } | Order::MeasureDelays { .. } => seconds(20),
-        Order::StartVm { .. }
-        | Order::StopVm { .. }
+        // Its disks may have to be made from images first.
+        Order::StartVm { member, .. } => seconds(60 + copied(member) / SLOW),
+        Order::StopVm { .. }
         | Order::PrepareTarget { .. }
         | Order::Migrate { .. }
         | Order::AbortSource { .. }
         | Order::DiscardTarget { .. }
         | Order::FinishSource { .. }
         | Order::FinishTarget { .. } => seconds(60),
-        Order::ReturnQueue { wait_ms, .. } | Order::Verify { wait_ms, .. } => {
-            seconds(10) + ms(*wait_ms)
-        }
+        Order::ReturnQueue { wait_ms, .. } => seconds(10) + ms(*wait_ms),
+        // Its images are made durable with it.
+        Order::Verify { wait_ms, .. } => seconds(60) + ms(*wait_ms),
     }
 }

@@ -3,7 +3,7 @@
 use api::Client;
 use lab::boxed::Program;
 use lab::cli::{self, Standing, UpOptions};
-use lab::shop::Load;
+use lab::shop::{DiskLoad, Load};
 use measure::probe::Target;
 use model::migration::{Migration, Options, State};
 use model::{ClusterName, MigrationId, SiteName, VmName};
@@ -23,11 +23,22 @@ pub(crate) struct Lab {
 impl Lab {
     /// Brings one up with this many VMs.
     pub(crate) async fn up(name: &str, vms: u8, load: Load) -> Self {
+        Self::with_disks(name, vms, load, None).await
+    }
+
+    /// Brings one up whose VMs have disks.
+    pub(crate) async fn with_disks(
+        name: &str,
+        vms: u8,
+        load: Load,
+        disk: Option<DiskLoad>,
+    ) -> Self {
         let folder = PathBuf::from(format!("/tmp/th-mv-{name}-{}", std::process::id()));
         let options = UpOptions {
             folder: Some(folder.clone()),
             vms,
             load,
+            disk,
             guest: Some(PathBuf::from(concat!(
                 env!("CARGO_MANIFEST_DIR"),
                 "/../../target/guest"
@@ -39,6 +50,11 @@ impl Lab {
             Ok(standing) => Self { standing, folder },
             Err(error) => panic!("the lab does not come up: {error}"),
         }
+    }
+
+    /// Something below the lab's folder.
+    pub(crate) fn path(&self, relative: &str) -> PathBuf {
+        self.folder.join(relative)
     }
 
     pub(crate) fn client(&self) -> &Client {

@@ -4,6 +4,7 @@
 //! ordinary user who may make namespaces and use /dev/net/tun, Open vSwitch, QEMU and the guest of
 //! `scripts/guest.sh`.
 
+mod disks;
 mod fixture;
 mod lost;
 mod matrix;
