@@ -207,7 +207,10 @@ impl Receiver {
                     }
                 },
                 found = wire.recv() => match found {
-                    Some(Wire::Stopped) => may_run = true,
+                    Some(Wire::Stopped) => {
+                        may_run = true;
+                        self.vm.goes_first(true);
+                    }
                     Some(Wire::Packets(packets)) => {
                         let ifname = &self.vm.record.ifname;
                         if let Err(error) = self.desk.host.tap_io().inject(ifname, &packets).await {
@@ -254,7 +257,7 @@ impl Receiver {
                 let vm = self.vm.clone();
                 tokio::spawn(async move {
                     tokio::time::sleep(precedence::FIRST_STEPS).await;
-                    vm.guest_is_ordinary().await;
+                    vm.is_ordinary();
                 });
                 self.capture = None;
                 let _ = frames.send(Frame::Running).await;

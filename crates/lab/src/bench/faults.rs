@@ -83,6 +83,7 @@ async fn run(
         figures,
         notes: rows
             .iter()
+            .filter(|row| !row.wrong.is_empty())
             .map(|row| format!("{row} ({})", row.message))
             .collect(),
         ..Measured::default()

@@ -146,6 +146,7 @@ async fn show(
     faults.extend(seen.missing);
     report.machine = machine::look(&standing.client).await;
     report.notes = seen.notes;
+    report.notes.extend(seen.read_back);
     if options.order == FlipOrder::BeforeStop {
         faults.extend(losses(&report));
     }

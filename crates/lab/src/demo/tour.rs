@@ -63,6 +63,7 @@ pub struct Tour {
     /// Whether the VMs write to disks, and what of that was not there.
     disks: bool,
     missing: Vec<String>,
+    read_back: Vec<String>,
     notes: Vec<String>,
 }
 
@@ -82,6 +83,8 @@ pub struct Seen {
     pub whole: Vec<VmTotal>,
     /// Acknowledged writes that were not there after a migration, a sentence each.
     pub missing: Vec<String>,
+    /// What of acknowledged writes was there, a sentence for each VM and migration.
+    pub read_back: Vec<String>,
     /// What a reader must know to judge it.
     pub notes: Vec<String>,
 }
@@ -112,6 +115,7 @@ impl Tour {
             legs: Vec::new(),
             disks: standing.shop.disk.is_some(),
             missing: Vec::new(),
+            read_back: Vec::new(),
             notes: Vec::new(),
         })
     }
@@ -183,6 +187,7 @@ impl Tour {
             migrations: migrations.collect(),
             whole: build::whole(&recording),
             missing: self.missing,
+            read_back: self.read_back,
             notes: self.notes,
         })
     }
@@ -199,7 +204,7 @@ impl Tour {
             let seen = seen.map_or(0, |disk| disk.acked);
             match (found.check, found.error) {
                 (Some(check), _) if check.is_whole(seen) => {
-                    self.notes.push(format!(
+                    self.read_back.push(format!(
                         "{id}: {name} had {} acknowledged writes after the migration and {seen} before; all of its journal and {} files are there",
                         check.acked, check.files.checked
                     ));
