@@ -16,7 +16,10 @@ pub(super) fn patience(order: &Order) -> Duration {
         | Order::Continue { .. }
         | Order::Gate { .. }
         | Order::ListVms => seconds(10),
-        Order::Link { .. } | Order::Unlink { .. } | Order::MeasureDelays { .. } => seconds(20),
+        Order::Link { .. }
+        | Order::Unlink { .. }
+        | Order::MeasureDelays { .. }
+        | Order::Survey { .. } => seconds(20),
         Order::StartVm { .. }
         | Order::StopVm { .. }
         | Order::PrepareTarget { .. }

@@ -88,6 +88,7 @@ pub(super) fn numbers(scene: &Scene) -> String {
 mod tests {
     use super::*;
     use model::event::{Event, What};
+    use model::plan::Needs;
     use model::migration::{Figures, Kind, Migration, Options, Progress, State, VmMove};
 
     fn scene() -> Scene {
@@ -95,6 +96,8 @@ mod tests {
             vm: name.parse().unwrap(),
             from: "north-1".parse().unwrap(),
             to: "south-1".parse().unwrap(),
+            needs: Needs::default(),
+            predicted: None,
             progress: Progress::default(),
             figures: Figures::default(),
         };
@@ -111,6 +114,7 @@ mod tests {
             phases: Vec::new(),
             started_unix_ms: 1000,
             total_ms: 0.0,
+            predicted: None,
         })
     }
 
