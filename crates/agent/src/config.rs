@@ -39,22 +39,11 @@ pub struct AgentConfig {
     /// Memory that VMs may take on this host in all, MiB; 0 leaves them all of it.
     #[serde(default)]
     pub vm_memory_mib: u64,
-    /// Folder for disk images; below `state` when absent.
-    #[serde(default)]
-    pub images: Option<PathBuf>,
     /// Added to the host's wall clock when it is told, s: to try what a wrong clock does.
     #[serde(default)]
     pub wall_offset_s: f64,
     /// The host's Open vSwitch.
     pub ovs: ovs::HostConfig,
-}
-
-impl AgentConfig {
-    /// Folder for disk images.
-    pub fn images(&self) -> PathBuf {
-        let below = || self.state.join("images");
-        self.images.clone().unwrap_or_else(below)
-    }
 }
 
 fn relay_port() -> u16 {

@@ -80,6 +80,8 @@ pub struct Facts {
     pub authority_ends_s: Option<i64>,
     /// Files that the VMs asked for need.
     pub files: Vec<FileFound>,
+    /// Of the images on shared storage that the VMs asked for need, those that are seen from here.
+    pub shared: Vec<PathBuf>,
     /// What stands in the way of the VMs asked for.
     pub ports: Vec<PortTaken>,
     /// VMs whose processes live here.
@@ -199,6 +201,8 @@ pub struct GuestMemory {
     pub used: Option<u64>,
     /// Bytes that it dirties in a second, from a sample of its pages (QEMU's `calc-dirty-rate`).
     pub dirty_rate: Option<f64>,
+    /// Bytes that the images of its own take on this host, as far as they are written.
+    pub disk_bytes: Option<u64>,
 }
 
 /// Another host through the data network.

@@ -49,7 +49,7 @@ impl Plan {
     pub fn refusal(&self) -> Option<String> {
         let check = self.obstacle()?;
         let (found, remedy) = (check.found.trim_end_matches('.'), &check.remedy);
-        let what = format!("{}, {}: {found}", check.subject, check.name);
+        let what = format!("{} of '{}': {found}", check.name, check.subject);
         Some(match remedy.is_empty() {
             true => what,
             false => format!("{what}; {remedy}"),

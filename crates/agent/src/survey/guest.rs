@@ -61,6 +61,7 @@ pub(super) async fn look(vm: &Vm, watch_s: u32) -> GuestMemory {
             .map(|name| name.trim_end_matches("-machine").to_owned()),
         used: first.map(|first| (first.full() * size as f64) as u64),
         dirty_rate,
+        disk_bytes: None,
     }
 }
 

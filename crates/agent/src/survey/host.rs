@@ -1,6 +1,8 @@
 //! The host itself: memory, room, load, files, and what is in a port's way.
 
 use crate::desk::Desk;
+use crate::vms::Vm;
+use model::MemberKind;
 use model::facts::{Asked, FileFound, PortTaken, Space, TakenBy};
 use ring::digest::{Context, SHA256};
 use std::collections::HashMap;
@@ -37,6 +39,27 @@ pub(super) fn space(folder: &Path) -> Option<Space> {
         folder: folder.to_owned(),
         free: found?,
     })
+}
+
+/// Of the images on shared storage that these VMs need, those that are seen from here.
+pub(super) fn shared(vms: &[Asked]) -> Vec<PathBuf> {
+    let specs = vms.iter().filter_map(|asked| match &asked.member.kind {
+        MemberKind::Vm { spec } => Some(spec),
+        MemberKind::Host => None,
+    });
+    let paths = specs.flat_map(|spec| &spec.disks).filter_map(|disk| disk.shared.clone());
+    paths.filter(|path| path.exists()).collect()
+}
+
+/// Bytes that a VM's own images take here, as far as they are written.
+pub(super) fn allocated(desk: &Desk, vm: &Vm) -> Option<u64> {
+    let own = vm.disks().filter(|disk| disk.shared.is_none());
+    let each = own.map(|disk| {
+        let path = desk.vms.images().path(&vm.key(), disk);
+        // Blocks of 512 bytes, whatever the file system's own (stat(2)).
+        Some(std::fs::metadata(path).ok()?.blocks() * 512)
+    });
+    each.sum()
 }
 
 /// What is where the ports of these VMs would be.

@@ -64,12 +64,13 @@ pub async fn survey(desk: &Desk, survey: Survey) -> Facts {
             free_mib: host::free_mib(),
             limit_mib: desk.config.vm_memory_mib,
         },
-        images: host::space(&desk.config.images()),
+        images: host::space(desk.vms.images().root()),
         load: host::load(),
         clock: Some(wall_clock(desk)),
         certificate_ends_s: certificates.map(|ends| ends.own_s),
         authority_ends_s: certificates.map(|ends| ends.authority_s),
         files,
+        shared: host::shared(&survey.vms),
         ports: host::ports(desk, &survey.vms).await,
         vms,
         moving: desk.moving(),
@@ -116,7 +117,10 @@ async fn vms(desk: &Desk, survey: &Survey) -> Vec<VmFound> {
         let memory_mib = guest::promised_mib(&vm);
         VmFound {
             seen: match asked {
-                true => Some(guest::look(&vm, survey.watch_s).await),
+                true => Some(model::facts::GuestMemory {
+                    disk_bytes: host::allocated(desk, &vm),
+                    ..guest::look(&vm, survey.watch_s).await
+                }),
                 false => None,
             },
             cluster,

@@ -117,7 +117,6 @@ fn config(
         uplink_mbit: options.uplink_mbit,
         vm_nice: 0,
         vm_memory_mib: 0,
-        images: None,
         wall_offset_s: 0.0,
         ovs: HostConfig {
             host,

@@ -132,7 +132,7 @@ pub fn needs(member: &Member, accel: &str) -> Needs {
     match &member.kind {
         MemberKind::Vm { spec } => Needs {
             memory_mib: u64::from(spec.memory_mib) + overhead,
-            disk_bytes: 0,
+            disk_bytes: spec.copied_bytes(),
         },
         MemberKind::Host => Needs::default(),
     }

@@ -71,7 +71,7 @@ pub(super) fn foresee(candidates: &[Candidate<'_>], options: &Options, rate: f64
     };
     let mut phases = vec![part("prepare", PREPARE_MS + trip(PREPARE_TRIPS))];
     if disks > 0 {
-        phases.push(part("disks", disks as f64 / rate.max(1.0) * 1000.0));
+        phases.push(part("mirror", disks as f64 / rate.max(1.0) * 1000.0));
     }
     phases.extend([
         part("pre-copy", ready),
@@ -163,7 +163,10 @@ fn forecast(candidate: &Candidate<'_>, options: &Options, share: f64, gap_ms: f6
         used_bytes: used as u64,
         dirty_rate,
         bytes: copied.bytes as u64,
-        disk_bytes: needs.disk_bytes,
+        // Holes are not copied.
+        disk_bytes: seen(candidate)
+            .and_then(|seen| seen.disk_bytes)
+            .map_or(needs.disk_bytes, |written| written.min(needs.disk_bytes)),
         ready_ms: copied.ready_ms,
         gap_ms,
         convergence: copied.convergence,

@@ -105,7 +105,11 @@ pub(crate) fn beside(one: &Migration) -> String {
     let Some(predicted) = &one.predicted else {
         return String::new();
     };
-    let moved: u64 = one.vms.iter().map(|vm| vm.figures.wire_bytes).sum();
+    let moved: u64 = one
+        .vms
+        .iter()
+        .map(|vm| vm.figures.wire_bytes + vm.figures.disk_wire_bytes)
+        .sum();
     let stopped = one.vms.iter().filter_map(|vm| vm.figures.vcpu_downtime_ms);
     let longest = stopped.fold(None, |most: Option<f64>, ms| {
         Some(most.map_or(ms, |most| most.max(ms)))

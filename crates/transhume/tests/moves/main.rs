@@ -8,3 +8,4 @@ mod fixture;
 mod lost;
 mod matrix;
 mod plain;
+mod refused;

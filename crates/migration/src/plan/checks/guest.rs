@@ -21,6 +21,7 @@ pub(super) fn checks(candidate: &Candidate<'_>) -> Vec<Check> {
             checks.push(machine(candidate, spec, here, there));
             checks.push(cpu(candidate, spec, here, there));
             checks.push(files(candidate, spec, here, there));
+            checks.extend(storage(candidate, spec, there));
         }
         _ => checks.push(Check::warning(
             "machine and CPU",
@@ -160,6 +161,36 @@ fn files(candidate: &Candidate<'_>, spec: &VmSpec, here: &Facts, there: &Facts) 
         }
     }
     Check::ok(name, vm, "kernel and initrd are the same on both hosts")
+}
+
+/// Disks that are not copied must be seen from both hosts; how others travel.
+fn storage(candidate: &Candidate<'_>, spec: &VmSpec, there: &Facts) -> Option<Check> {
+    let name = "storage";
+    let vm = &candidate.member.name;
+    let shared = spec.disks.iter().filter_map(|disk| disk.shared.as_ref());
+    for path in shared {
+        if !there.shared.contains(path) {
+            return Some(Check::obstacle(
+                name,
+                vm,
+                format!(
+                    "its shared image {} is not seen from '{}'",
+                    path.display(),
+                    candidate.target.host
+                ),
+                "mount that storage there",
+            ));
+        }
+    }
+    let copied = spec.disks.iter().filter(|disk| disk.shared.is_none());
+    match (copied.count(), spec.disks.len()) {
+        (_, 0) => None,
+        (copied, all) => Some(Check::ok(
+            name,
+            vm,
+            format!("{copied} of {all} disks are copied, the others are shared"),
+        )),
+    }
 }
 
 fn hold(candidate: &Candidate<'_>) -> Check {

@@ -169,7 +169,7 @@ fn disk(host: &HostName, need: Needs, facts: &Facts, claims: &Claims<'_>) -> Che
                 gib(need),
                 gib(left)
             ),
-            "free some, set `images` of its agent to another folder, or choose another target",
+            "free some, or choose another target",
         ),
     }
 }
