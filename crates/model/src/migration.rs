@@ -1,7 +1,7 @@
 //! Migrations: what a user asks for, how they stand, and the figures they leave.
 
-pub use crate::plan::{Check, Plan, Predicted};
 use crate::plan::Needs;
+pub use crate::plan::{Check, Plan, Predicted};
 use crate::{ClusterName, HostName, MigrationId, SiteName, VmName};
 use serde::{Deserialize, Serialize};
 

@@ -205,7 +205,9 @@ mod tests {
         // So large that no other mapping of this process is mistaken for it.
         let size = 512usize << 20;
         let mut held = vec![0u8; size];
-        held.chunks_mut(PAGE).step_by(2).for_each(|page| page[7] = 1);
+        held.chunks_mut(PAGE)
+            .step_by(2)
+            .for_each(|page| page[7] = 1);
         let sample = sample(std::process::id() as i32, size as u64).unwrap();
         assert!((sample.full() - 0.5).abs() < 0.02, "{}", sample.full());
         assert_eq!(held[7], 1);

@@ -47,7 +47,9 @@ pub(super) fn shared(vms: &[Asked]) -> Vec<PathBuf> {
         MemberKind::Vm { spec } => Some(spec),
         MemberKind::Host => None,
     });
-    let paths = specs.flat_map(|spec| &spec.disks).filter_map(|disk| disk.shared.clone());
+    let paths = specs
+        .flat_map(|spec| &spec.disks)
+        .filter_map(|disk| disk.shared.clone());
     paths.filter(|path| path.exists()).collect()
 }
 
@@ -79,7 +81,7 @@ pub(super) async fn ports(desk: &Desk, vms: &[Asked]) -> Vec<PortTaken> {
         }
         let ifname = ovs::names::tap(cluster, &member.name);
         let foreign = ours.values().all(|port| port.ifname != ifname);
-        if foreign && Path::new("/sys/class/net").join(&ifname).exists() {
+        if foreign && nix::net::if_::if_nametoindex(ifname.as_str()).is_ok() {
             say(TakenBy::Interface(ifname));
         }
         let double = ours.iter().find(|((other, vm), port)| {
@@ -111,12 +113,7 @@ impl Digests {
 
     fn one(&self, path: &Path) -> Option<String> {
         let about = std::fs::metadata(path).ok()?;
-        let mark = (
-            about.len(),
-            about.ctime(),
-            about.ctime_nsec(),
-            about.ino(),
-        );
+        let mark = (about.len(), about.ctime(), about.ctime_nsec(), about.ino());
         let kept = self.0.lock().ok()?.get(path).cloned();
         if let Some((then, digest)) = kept
             && then == mark

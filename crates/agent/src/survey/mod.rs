@@ -90,10 +90,13 @@ fn wall_clock(desk: &Desk) -> WallClock {
 
 /// What QEMU is asked of the VMs: machine type, CPU model and accelerator.
 fn wanted(desk: &Desk, survey: &Survey) -> Vec<qemu::Wanted> {
-    let specs = survey.vms.iter().filter_map(|asked| match &asked.member.kind {
-        MemberKind::Vm { spec } => Some(spec),
-        MemberKind::Host => None,
-    });
+    let specs = survey
+        .vms
+        .iter()
+        .filter_map(|asked| match &asked.member.kind {
+            MemberKind::Vm { spec } => Some(spec),
+            MemberKind::Host => None,
+        });
     specs
         .map(|spec| qemu::Wanted {
             machine: spec.machine.clone(),

@@ -107,9 +107,12 @@ pub async fn receive(
     stream: &mut (impl AsyncRead + AsyncWrite + Unpin),
     refusal: Option<String>,
 ) -> Result<(), crate::AgentError> {
-    let plain = |error: crate::relay::frame::FrameError| crate::AgentError::plain(error.to_string());
+    let plain =
+        |error: crate::relay::frame::FrameError| crate::AgentError::plain(error.to_string());
     if let Some(why) = refusal {
-        Frame::Measured(Measured::Refused(why)).write(stream).await?;
+        Frame::Measured(Measured::Refused(why))
+            .write(stream)
+            .await?;
         return Ok(());
     }
     Frame::Measure.write(stream).await?;
@@ -157,9 +160,8 @@ mod tests {
     fn what_came_while_tcp_learned_does_not_count() {
         let begin = Instant::now();
         let slow = (0..40u64).map(|ms| (begin + Duration::from_millis(ms), ms));
-        let fast = (40..=100u64).map(|ms| {
-            (begin + Duration::from_millis(ms), 40 + (ms - 40) * 20_000)
-        });
+        let fast =
+            (40..=100u64).map(|ms| (begin + Duration::from_millis(ms), 40 + (ms - 40) * 20_000));
         let arrivals: Vec<_> = slow.chain(fast).collect();
         let Measured::Arrived { rate, .. } = judge(&arrivals) else {
             panic!("it arrived");

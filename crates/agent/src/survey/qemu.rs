@@ -97,8 +97,12 @@ fn mark(program: &Path) -> Program {
     let path = std::env::var_os("PATH").unwrap_or_default();
     let folders = std::env::split_paths(&path);
     let files = std::iter::once(program.to_owned()).chain(folders.map(|f| f.join(program)));
-    let about = files.into_iter().find_map(|file| std::fs::metadata(file).ok());
-    about.map_or((0, 0, 0), |about| (about.ino(), about.size(), about.ctime()))
+    let about = files
+        .into_iter()
+        .find_map(|file| std::fs::metadata(file).ok());
+    about.map_or((0, 0, 0), |about| {
+        (about.ino(), about.size(), about.ctime())
+    })
 }
 
 async fn ask(program: &Path, wanted: &Wanted) -> Result<(Machine, CpuModel), String> {

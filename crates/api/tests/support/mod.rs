@@ -9,11 +9,9 @@ use async_trait::async_trait;
 use futures::StreamExt;
 use model::cluster::Cidr;
 use model::event::{Event, What};
-use model::migration::{
-    Figures, Kind, Migration, Options, Phase, Progress, State, VmMove,
-};
-use model::plan::{Check, Convergence, Forecast, Needs, Part, Plan};
+use model::migration::{Figures, Kind, Migration, Options, Phase, Progress, State, VmMove};
 use model::news::Abilities;
+use model::plan::{Check, Convergence, Forecast, Needs, Part, Plan};
 use model::vm::{Accel, VmSpec, VmState};
 use model::{
     ClusterName, Encap, Entry, Epoch, Locator, Mac, Member, MemberKind, MigrationId, SiteName,
@@ -158,7 +156,12 @@ pub fn plan() -> Plan {
             Check::ok("memory", "south-1", "456 of 4096 MiB free"),
             Check::ok("files", "shop-1", "the same on both hosts"),
             Check::ok("files", "shop-2", "the same on both hosts"),
-            Check::warning("clock", "south-1", "3 s behind the controller's", "set it right"),
+            Check::warning(
+                "clock",
+                "south-1",
+                "3 s behind the controller's",
+                "set it right",
+            ),
         ],
         vms: vec![Forecast {
             vm: name("shop-1"),

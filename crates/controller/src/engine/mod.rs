@@ -242,7 +242,9 @@ impl Engine {
     ) -> Result<Migration, Problem> {
         self.remember().await;
         self.refuse_second(cluster)?;
-        let looked = self.look(cluster, to, options, survey::Path::AsKnown).await?;
+        let looked = self
+            .look(cluster, to, options, survey::Path::AsKnown)
+            .await?;
         // From the plan until the migration is in the list nobody else may plan: what it reserves counts.
         let _one_at_a_time = self.beginning.lock().await;
         let plan = self.plan_from(&looked, to, options);

@@ -123,8 +123,7 @@ impl Move {
 }
 
 /// The heads of [`Move::row`].
-const HEAD: &str =
-    "                         total, s             sent, MB     downtime, ms\n\
+const HEAD: &str = "                         total, s             sent, MB     downtime, ms\n\
      move                   plan   real    off    plan   real    plan  worst";
 
 pub(super) async fn prediction(

@@ -7,8 +7,8 @@ use measure::guest::{Stats, TcpPeer, UdpPeer};
 use measure::recording::{Mark, Recording, Reply, SCHEMA, TargetRecord, TcpRecord, UdpRecord};
 use measure::report::build::{self, Evidence};
 use measure::report::{Figure, Machine, Report, Target, Wan};
-use model::plan::{Needs, Predicted};
 use model::migration::{Figures, Kind, Migration, Options, Phase, Progress, State, VmMove};
+use model::plan::{Needs, Predicted};
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr};
 

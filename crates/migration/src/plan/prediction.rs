@@ -182,7 +182,8 @@ fn memory(member: &Member) -> f64 {
 
 fn found<'a>(candidate: &Candidate<'a>) -> Option<&'a VmFound> {
     let vms = &candidate.here?.vms;
-    vms.iter().find(|vm| vm.vm == candidate.member.name && vm.seen.is_some())
+    vms.iter()
+        .find(|vm| vm.vm == candidate.member.name && vm.seen.is_some())
 }
 
 /// What was seen of the running guest.

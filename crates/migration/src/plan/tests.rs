@@ -258,7 +258,10 @@ fn every_refusal_is_one_sentence_that_names_what_is_wrong_and_the_way_out() {
         spoil(&mut bed);
         let refusal = bed.refusal();
         assert!(refusal.contains(wanted), "{wanted}: {refusal}");
-        assert!(!refusal.contains('\n') && !refusal.ends_with('.'), "{refusal}");
+        assert!(
+            !refusal.contains('\n') && !refusal.ends_with('.'),
+            "{refusal}"
+        );
         assert!(refusal.contains("; "), "no way out in: {refusal}");
     }
 }
@@ -380,7 +383,10 @@ fn disks_need_room_and_time_and_shared_ones_must_be_seen_from_both_hosts() {
         shared: shared.map(Into::into),
     };
     spec.disks = vec![disk("own", None), disk("both", Some("/san/both"))];
-    assert!(bed.refusal().contains("/san/both is not seen from 'south-1'"));
+    assert!(
+        bed.refusal()
+            .contains("/san/both is not seen from 'south-1'")
+    );
     bed.there().shared.push("/san/both".into());
     let plan = bed.plan();
     assert_eq!(plan.refusal(), None);

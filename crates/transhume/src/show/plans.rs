@@ -119,7 +119,11 @@ pub(crate) fn beside(one: &Migration) -> String {
         vec![
             "bytes on the wire".to_owned(),
             bytes(predicted.bytes as f64),
-            if moved > 0 { bytes(moved as f64) } else { dash() },
+            if moved > 0 {
+                bytes(moved as f64)
+            } else {
+                dash()
+            },
         ],
         vec![
             "total time".to_owned(),

@@ -88,8 +88,8 @@ pub(super) fn numbers(scene: &Scene) -> String {
 mod tests {
     use super::*;
     use model::event::{Event, What};
-    use model::plan::Needs;
     use model::migration::{Figures, Kind, Migration, Options, Progress, State, VmMove};
+    use model::plan::Needs;
 
     fn scene() -> Scene {
         let vm = |name: &str| VmMove {

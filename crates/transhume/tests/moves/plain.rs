@@ -121,7 +121,10 @@ async fn a_guest_that_dirties_faster_than_the_wan_carries_is_refused_with_the_re
     let south = model::SiteName::new("south").unwrap();
     let refused = lab.client().migrate(&shop(), &south, narrow()).await;
     let said = refused.unwrap_err().to_string();
-    assert!(said.contains("dirties") && said.contains("--allow-slowdown"), "{said}");
+    assert!(
+        said.contains("dirties") && said.contains("--allow-slowdown"),
+        "{said}"
+    );
     let slowed = Options {
         allow_slowdown: true,
         ..narrow()

@@ -100,6 +100,7 @@ impl Lab {
             vms: 1,
             load: Load::IDLE,
             talk_ms: TALK_MS,
+            disk: None,
             encap: model::Encap::Vxlan,
             guest: Guest::find(Some(guest.as_ref())).unwrap(),
         };
@@ -127,7 +128,8 @@ async fn a_target_that_does_not_fit_is_refused_in_the_plan_and_nothing_changes()
     assert_eq!((code, said.as_str()), (0, ""));
 
     // Too small.
-    lab.reconfigure("south", |config| config.vm_memory_mib = 200).await;
+    lab.reconfigure("south", |config| config.vm_memory_mib = 200)
+        .await;
     lab.is_refused("228 MiB are needed and 200 of the 200 MiB for VMs are left")
         .await;
 
@@ -147,8 +149,10 @@ async fn a_target_that_does_not_fit_is_refused_in_the_plan_and_nothing_changes()
 *) exec qemu-system-x86_64 "$@" ;;
 esac"#;
     let program = lab.qemu("other-machine", qemu);
-    lab.reconfigure("south", |config| config.qemu = program).await;
-    lab.is_refused("which the QEMU of 'south-1' does not have").await;
+    lab.reconfigure("south", |config| config.qemu = program)
+        .await;
+    lab.is_refused("which the QEMU of 'south-1' does not have")
+        .await;
 
     // A clock that is an hour ahead.
     lab.reconfigure("south", |config| {
@@ -158,7 +162,8 @@ esac"#;
     .await;
     lab.is_refused("clock of 'south-1': 60 min ahead of the controller's")
         .await;
-    lab.reconfigure("south", |config| config.wall_offset_s = 0.0).await;
+    lab.reconfigure("south", |config| config.wall_offset_s = 0.0)
+        .await;
 
     // Somebody else's interface where the port would be.
     let ifname = ovs::names::tap(&shop(), &VmName::new("shop-1").unwrap());
@@ -170,9 +175,19 @@ esac"#;
     // A certificate that ends while its host is connected, and then keeps it out.
     lab.ends_soon("south", 8);
     lab.reconfigure("south", |_| {}).await;
-    lab.is_refused("certificate of 'south-1': its own ended").await;
+    lab.is_refused("certificate of 'south-1': its own ended")
+        .await;
     lab.reconfigure("south", |_| {}).await;
-    lab.is_refused("No host of site 'south' is connected").await;
+    let begun = Instant::now();
+    while transhume(&lab, &["plan", "shop", "--to", "south"]).0 != 5 {
+        assert!(begun.elapsed() < SOON, "south is let in");
+        tokio::time::sleep(Duration::from_millis(200)).await;
+    }
+    let (_, said) = transhume(&lab, &["migrate", "shop", "--to", "south"]);
+    assert!(
+        said.contains("No host of site 'south' is connected"),
+        "{said}"
+    );
 
     // With everything as it should be, it goes.
     lab.ends_soon("south", 86_400);
@@ -201,7 +216,8 @@ async fn what_one_migration_reserves_no_other_gets_until_it_has_ended() {
     let lab = Lab::up("reserved", 1, Load::IDLE).await;
     let bank = lab.add("bank").await;
     // One of them has room there, not both.
-    lab.reconfigure("south", |config| config.vm_memory_mib = 300).await;
+    lab.reconfigure("south", |config| config.vm_memory_mib = 300)
+        .await;
     let begun = Instant::now();
     loop {
         let plan = lab.client().plan(&bank, &south(), slowly()).await;
@@ -225,7 +241,10 @@ async fn what_one_migration_reserves_no_other_gets_until_it_has_ended() {
         both => panic!("one of them must wait: {both:?}"),
     };
     let said = refused.to_string();
-    assert!(said.contains(&format!("reserved for {}", begun.id)), "{said}");
+    assert!(
+        said.contains(&format!("reserved for {}", begun.id)),
+        "{said}"
+    );
     lab.until_pre_copy(&begun.id).await;
 
     // Still so for a controller that was restarted, until what it left under way has ended.

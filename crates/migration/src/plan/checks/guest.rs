@@ -3,10 +3,10 @@
 
 use super::super::Candidate;
 use super::super::prediction::seen;
+use model::MemberKind;
 use model::facts::{CpuModel, Facts, Machine};
 use model::plan::Check;
 use model::vm::VmSpec;
-use model::MemberKind;
 
 /// Features that are named, of those that a target lacks.
 const NAMED: usize = 4;

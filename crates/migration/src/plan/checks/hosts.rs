@@ -145,10 +145,16 @@ fn certificate(
         );
     };
     let left = end_s - around.now_s;
-    let again = "remove the folder `identity` below the agent's state, and join again with a new token";
+    let again =
+        "remove the folder `identity` below the agent's state, and join again with a new token";
     let span = length(left.unsigned_abs() as f64);
     if left <= 0 {
-        return Check::obstacle(name, &hello.host, format!("{whose} ended {span} ago"), again);
+        return Check::obstacle(
+            name,
+            &hello.host,
+            format!("{whose} ended {span} ago"),
+            again,
+        );
     }
     if left <= MARGIN_S + (total_ms / 1000.0) as i64 {
         let found = format!("{whose} ends in {span}, before the migration would be over");
