@@ -21,12 +21,16 @@ pub fn local_now() -> i64 {
         .unwrap_or_default()
 }
 
+/// Local wall clock, ns since the Unix epoch.
+pub fn wall_now() -> i64 {
+    nix::time::clock_gettime(nix::time::ClockId::CLOCK_REALTIME)
+        .map(|t| t.tv_sec() * 1_000_000_000 + t.tv_nsec())
+        .unwrap_or_default()
+}
+
 /// Local wall clock less local monotonic clock, ns.
 fn wall_offset() -> i64 {
-    let wall = nix::time::clock_gettime(nix::time::ClockId::CLOCK_REALTIME)
-        .map(|t| t.tv_sec() * 1_000_000_000 + t.tv_nsec())
-        .unwrap_or_default();
-    wall - local_now()
+    wall_now() - local_now()
 }
 
 /// The controller's clock.

@@ -36,6 +36,12 @@ pub struct AgentConfig {
     /// What the uplinks carry towards the WAN, Mbit/s; 0 when unknown.
     #[serde(default)]
     pub uplink_mbit: f64,
+    /// Memory that VMs may take on this host in all, MiB; 0 leaves them all of it.
+    #[serde(default)]
+    pub vm_memory_mib: u64,
+    /// Added to the host's wall clock when it is told, s: to try what a wrong clock does.
+    #[serde(default)]
+    pub wall_offset_s: f64,
     /// The host's Open vSwitch.
     pub ovs: ovs::HostConfig,
 }

@@ -3,6 +3,7 @@
 use crate::clock::Clock;
 use crate::relay::listener::{self, Expectations};
 use crate::stall::{self, Waits};
+use crate::survey::{self, Known, tunnels};
 use crate::vms::{Start, Vms};
 use crate::{AgentConfig, AgentError, delays, flips, incoming, outgoing, selftest};
 use identity::{Credentials, tls};
@@ -45,6 +46,8 @@ pub struct Inner {
     pub expectations: Expectations,
     /// What the host can do.
     pub abilities: Abilities,
+    /// What surveys keep.
+    pub known: Known,
     /// What an ordinary thread waits for a CPU here.
     stall: Arc<Mutex<Waits>>,
     tls: Arc<rustls::ClientConfig>,
@@ -85,7 +88,15 @@ impl Desk {
         let responder =
             tokio::net::UdpSocket::bind(SocketAddr::new(config.management, config.delay_port))
                 .await?;
-        tokio::spawn(delays::respond(Arc::new(responder)));
+        match config.ovs.underlay.first().map(|cidr| cidr.address) {
+            Some(underlay) if underlay == config.management => {
+                tokio::spawn(tunnels::respond(responder));
+            }
+            underlay => {
+                tokio::spawn(delays::respond(Arc::new(responder)));
+                tunnels::listen(underlay, config.delay_port).await;
+            }
+        }
         let abilities = abilities(&config, &vms, &host).await;
         let (news, inbox) = mpsc::unbounded_channel();
         let desk = Self(Arc::new(Inner {
@@ -97,11 +108,18 @@ impl Desk {
             news,
             expectations,
             abilities,
+            known: Known::new(own),
             stall: stall::measure()?,
             inbox: Mutex::new(Some(inbox)),
             outgoing: Mutex::default(),
             incoming: Mutex::default(),
         }));
+        let inner = Arc::downgrade(&desk.0);
+        desk.expectations.let_measure(move || {
+            let desk = Self(inner.upgrade()?);
+            let busy = desk.moving() > 0;
+            busy.then(|| format!("a migration runs on '{}'", desk.config.host))
+        });
         desk.after_restart().await;
         Ok(desk)
     }
@@ -121,14 +139,34 @@ impl Desk {
             site: config.site.clone(),
             underlay: underlay.unwrap_or(config.management),
             relay_ip: config.management,
+            relay_port: config.relay_port,
             delay_responder: SocketAddr::new(config.management, config.delay_port),
             abilities: Abilities {
-                free_mib: free_mib(),
+                free_mib: survey::free_mib(),
                 ..self.abilities.clone()
             },
             entries: self.host.entries().await,
             vms: self.vms.here().await,
         }
+    }
+
+    /// VMs that are being sent or received here now.
+    pub fn moving(&self) -> u32 {
+        let count = |n: Option<usize>| n.unwrap_or(0) as u32;
+        let out = self.outgoing.lock().ok().map(|all| {
+            let under_way = all.values().filter(|commands| !commands.is_closed());
+            under_way.count()
+        });
+        let come = self.incoming.lock().ok().map(|all| {
+            let under_way = all.values().filter(|commands| !commands.is_closed());
+            under_way.count()
+        });
+        count(out) + count(come)
+    }
+
+    /// TLS towards other agents.
+    pub fn tls(&self) -> Arc<rustls::ClientConfig> {
+        self.tls.clone()
     }
 
     /// Carries out an order.
@@ -285,6 +323,9 @@ impl Desk {
             }),
             Order::ListVms => Ok(Answer::Vms {
                 vms: self.vms.here().await,
+            }),
+            Order::Survey { survey } => Ok(Answer::Facts {
+                facts: Box::new(survey::survey(self, *survey).await),
             }),
         }
     }
@@ -486,18 +527,9 @@ async fn abilities(config: &AgentConfig, vms: &Vms, host: &Host) -> Abilities {
         accel: vms.accel().to_owned(),
         prediction: tested.holds,
         prediction_note: tested.note,
-        free_mib: free_mib(),
+        free_mib: survey::free_mib(),
         cpus: std::thread::available_parallelism().map_or(1, |n| n.get() as u32),
         uplink_mtu: host.config().uplink_mtu,
         uplink_mbit: config.uplink_mbit,
     }
-}
-
-fn free_mib() -> u64 {
-    let text = std::fs::read_to_string("/proc/meminfo").unwrap_or_default();
-    let line = text
-        .lines()
-        .find_map(|line| line.strip_prefix("MemAvailable:"));
-    let kib = line.and_then(|rest| rest.split_whitespace().next()?.parse::<u64>().ok());
-    kib.unwrap_or_default() / 1024
 }

@@ -14,6 +14,7 @@
 //! | [`outgoing`] | the source half of a migration |
 //! | [`incoming`] | the target half |
 //! | [`delays`] | one-way delays between hosts |
+//! | [`survey`] | what a plan must know of this host |
 //! | [`selftest`] | can this QEMU be held, and does it stop when released? |
 //!
 //! Rules and ports are in crate `ovs`; what to do when is in crate `migration`.
@@ -31,6 +32,7 @@ pub mod relay;
 pub mod selftest;
 pub mod session;
 pub mod stall;
+pub mod survey;
 pub mod vms;
 
 pub use config::AgentConfig;

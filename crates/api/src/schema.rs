@@ -202,8 +202,9 @@ pub struct Abilities {
 }
 
 mod journey;
+mod plan;
 
 pub use journey::{
-    Check, Event, EventKind, Figures, FlipOrder, Kind, Migration, Options, Phase, Plan, Progress,
-    State, VmMove,
+    Event, EventKind, Figures, FlipOrder, Kind, Migration, Options, Phase, Progress, State, VmMove,
 };
+pub use plan::{Check, CheckResult, Convergence, Forecast, Needs, Part, Plan, Predicted};

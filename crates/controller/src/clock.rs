@@ -20,6 +20,11 @@ pub fn unix_ns(moment: Nanos) -> i64 {
     moment.0 + (read(ClockId::CLOCK_REALTIME) - read(ClockId::CLOCK_MONOTONIC))
 }
 
+/// The wall clock less CLOCK_MONOTONIC, ns, as it is set now.
+pub fn wall_less_monotonic_ns() -> i64 {
+    unix_ns(Nanos(0))
+}
+
 /// Now as ms since the Unix epoch.
 pub fn unix_ms() -> u64 {
     u64::try_from(read(ClockId::CLOCK_REALTIME) / 1_000_000).unwrap_or_default()

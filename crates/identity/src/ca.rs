@@ -10,6 +10,7 @@ use rustls_pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
 use std::io::Write;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
+use time::OffsetDateTime;
 
 /// A certificate, its key and the authority that signed it, as kept by one part.
 #[derive(Clone)]
@@ -77,6 +78,17 @@ impl Credentials {
         ])
     }
 
+    /// When these credentials end.
+    ///
+    /// # Errors
+    /// When a certificate is not valid.
+    pub fn ends(&self) -> Result<Ends, IdentityError> {
+        Ok(Ends {
+            own_s: end(&certificate(&self.certificate)?)?,
+            authority_s: end(&certificate(&self.authority)?)?,
+        })
+    }
+
     /// The private key.
     ///
     /// # Errors
@@ -95,6 +107,24 @@ impl Credentials {
     pub fn authority_der(&self) -> Result<CertificateDer<'static>, IdentityError> {
         certificate(&self.authority)
     }
+}
+
+/// When credentials end, s since the Unix epoch (RFC 5280, section 4.1.2.5).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Ends {
+    /// The part's own certificate.
+    pub own_s: i64,
+    /// The authority's.
+    pub authority_s: i64,
+}
+
+fn end(certificate: &CertificateDer<'_>) -> Result<i64, IdentityError> {
+    let (_, read) =
+        x509_parser::parse_x509_certificate(certificate).map_err(|_| IdentityError::Content {
+            path: "certificate".into(),
+            what: "certificate",
+        })?;
+    Ok(read.validity().not_after.timestamp())
 }
 
 fn certificate(pem: &str) -> Result<CertificateDer<'static>, IdentityError> {
@@ -183,9 +213,26 @@ impl Authority {
     /// # Errors
     /// When the request is not valid.
     pub fn sign(&self, name: &str, csr_pem: &str) -> Result<String, IdentityError> {
+        self.sign_until(name, csr_pem, None)
+    }
+
+    /// The same, with an end, s since the Unix epoch; without one it lasts as long as the authority.
+    ///
+    /// # Errors
+    /// When the request is not valid, or the end is no time.
+    pub fn sign_until(
+        &self,
+        name: &str,
+        csr_pem: &str,
+        end_s: Option<i64>,
+    ) -> Result<String, IdentityError> {
         let mut request = CertificateSigningRequestParams::from_pem(csr_pem)
             .map_err(|error| IdentityError::Request(error.to_string()))?;
         request.params = params(name)?;
+        if let Some(end_s) = end_s {
+            request.params.not_after = OffsetDateTime::from_unix_timestamp(end_s)
+                .map_err(|error| IdentityError::Request(error.to_string()))?;
+        }
         Ok(request.signed_by(&self.issuer)?.pem())
     }
 

@@ -10,7 +10,7 @@ pub mod enrol;
 pub mod tls;
 pub mod token;
 
-pub use ca::{Authority, Credentials};
+pub use ca::{Authority, Credentials, Ends};
 pub use token::JoinToken;
 
 /// The name in the controller's certificate.

@@ -56,7 +56,10 @@ fn of_migration(out: &mut String, m: &Migration) {
         format!(", flip {}", m.order)
     };
     let state = if m.state.is_empty() { "done" } else { &m.state };
-    let seconds = number(m.total_ms / 1000.0);
+    let mut seconds = number(m.total_ms / 1000.0);
+    if let Some(predicted) = m.predicted_total_ms {
+        seconds.push_str(&format!(" of {}", number(predicted / 1000.0)));
+    }
     let head = format!(
         "{} {}: {} → {}, {}{order}, {state} in {seconds} s",
         m.id, m.cluster, m.from, m.to, m.kind

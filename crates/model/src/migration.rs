@@ -1,5 +1,7 @@
 //! Migrations: what a user asks for, how they stand, and the figures they leave.
 
+use crate::plan::Needs;
+pub use crate::plan::{Check, Plan, Predicted};
 use crate::{ClusterName, HostName, MigrationId, SiteName, VmName};
 use serde::{Deserialize, Serialize};
 
@@ -182,6 +184,12 @@ pub struct VmMove {
     pub from: HostName,
     /// Where it goes.
     pub to: HostName,
+    /// What is kept for it at the target until the migration ends.
+    #[serde(default)]
+    pub needs: Needs,
+    /// What the plan said of it.
+    #[serde(default)]
+    pub predicted: Option<Predicted>,
     /// Latest numbers.
     pub progress: Progress,
     /// What was measured.
@@ -215,41 +223,7 @@ pub struct Migration {
     pub started_unix_ms: u64,
     /// Duration until now or until its end, ms.
     pub total_ms: f64,
-}
-
-/// A plan: what a migration would do and whether anything stands in its way. Changes nothing.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Plan {
-    /// The gang.
-    pub cluster: ClusterName,
-    /// Source site.
-    pub from: SiteName,
-    /// Target site.
-    pub to: SiteName,
-    /// Checks, each with its result.
-    pub checks: Vec<Check>,
-    /// Predicted bytes on the wire.
-    pub bytes: u64,
-    /// Predicted duration, ms.
-    pub total_ms: f64,
-    /// Predicted network downtime for each VM, ms.
-    pub gap_ms: f64,
-}
-
-impl Plan {
-    /// The first check that stands in the way.
-    pub fn obstacle(&self) -> Option<&Check> {
-        self.checks.iter().find(|check| !check.passed)
-    }
-}
-
-/// One precheck.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Check {
-    /// What was checked.
-    pub name: String,
-    /// Whether it holds.
-    pub passed: bool,
-    /// What was found, and the way out when it does not hold.
-    pub message: String,
+    /// What the plan said of it, before it began; the downtime is the longest of its VMs.
+    #[serde(default)]
+    pub predicted: Option<Predicted>,
 }

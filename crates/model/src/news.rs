@@ -40,6 +40,9 @@ pub struct Hello {
     pub underlay: IpAddr,
     /// Address that peers' relays dial.
     pub relay_ip: IpAddr,
+    /// Port of the relay there; 0 when an older agent does not tell.
+    #[serde(default)]
+    pub relay_port: u16,
     /// UDP address that answers delay measurements.
     pub delay_responder: SocketAddr,
     /// What the host can do.
@@ -115,6 +118,11 @@ pub enum Answer {
     Vms {
         /// The VMs.
         vms: Vec<VmHere>,
+    },
+    /// What was found on the host.
+    Facts {
+        /// All of it.
+        facts: Box<crate::facts::Facts>,
     },
     /// What waited was sent back or replayed.
     Queue {

@@ -216,6 +216,11 @@ pub enum Order {
     },
     /// What VMs are here? Answered by [`crate::news::Answer::Vms`].
     ListVms,
+    /// Look at the host, for a plan. Changes nothing. Answered by [`crate::news::Answer::Facts`].
+    Survey {
+        /// What to look at.
+        survey: Box<crate::facts::Survey>,
+    },
 }
 
 /// A row that is gone.

@@ -4,12 +4,14 @@ mod clusters;
 mod events;
 mod inventory;
 mod migrations;
+mod plans;
 mod topology;
 
 pub(crate) use clusters::{cluster, clusters, endpoints, vms};
 pub(crate) use events::event;
 pub(crate) use inventory::{hosts, join_token, sites};
-pub(crate) use migrations::{migration, migrations, plan, state, summary};
+pub(crate) use migrations::{migration, migrations, state, summary};
+pub(crate) use plans::plan;
 pub(crate) use topology::topology;
 
 use std::fmt::Display;

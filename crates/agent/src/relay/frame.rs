@@ -37,6 +37,11 @@ pub enum Frame {
     /// Packets in order. Source to target: read from the source's queue after the stop. Target to
     /// source: what waited at the target, for an abort.
     Packets(Vec<Vec<u8>>),
+    /// Source to target: nothing of a VM, a short stream that only measures the path. Given back when it may
+    /// begin.
+    Measure,
+    /// Target to source: what arrived of it.
+    Measured(crate::survey::path::Measured),
     /// Target to source: QEMU's return path.
     Return(Vec<u8>),
     /// Target to source: the VM runs here.
@@ -74,6 +79,8 @@ impl Frame {
             Self::Stopped => 3,
             Self::Packets(_) => 4,
             Self::Plain(_) => 5,
+            Self::Measure => 32,
+            Self::Measured(_) => 33,
             Self::Return(_) => 16,
             Self::Running => 17,
             Self::Discarded(_) => 18,
@@ -98,7 +105,8 @@ impl Frame {
                 .collect(),
             Self::Discarded(why) => why.clone().into_bytes(),
             Self::Applied(number) => number.to_be_bytes().to_vec(),
-            Self::Stopped | Self::Running | Self::PacketsEnd => Vec::new(),
+            Self::Measured(measured) => serde_json::to_vec(measured).unwrap_or_default(),
+            Self::Measure | Self::Stopped | Self::Running | Self::PacketsEnd => Vec::new(),
         };
         header(self.kind(), &payload)
     }
@@ -116,6 +124,11 @@ impl Frame {
             3 => Self::Stopped,
             4 => Self::Packets(packets(&payload).ok_or(FrameError::Broken(kind))?),
             5 => Self::Plain(payload),
+            32 => Self::Measure,
+            33 => {
+                let measured = serde_json::from_slice(&payload);
+                Self::Measured(measured.map_err(|_| FrameError::Broken(kind))?)
+            }
             16 => Self::Return(payload),
             17 => Self::Running,
             18 => Self::Discarded(String::from_utf8_lossy(&payload).into_owned()),
@@ -190,6 +203,7 @@ mod tests {
             ".*".prop_map(Frame::Discarded),
             Just(Frame::Stopped),
             Just(Frame::Running),
+            Just(Frame::Measure),
             Just(Frame::PacketsEnd),
             any::<u64>().prop_map(Frame::Applied),
         ]

@@ -28,9 +28,19 @@ enum HandOver {
     Each(mpsc::Sender<TlsStream<TcpStream>>),
 }
 
+/// Why no path may be measured now; none when it may.
+type Busy = Arc<dyn Fn() -> Option<String> + Send + Sync>;
+
 /// Connections that are expected.
 #[derive(Clone, Default)]
-pub struct Expectations(Arc<Mutex<HashMap<Opening, Expected>>>);
+pub struct Expectations(Arc<Mutex<HashMap<Opening, Expected>>>, Measuring);
+
+/// Who else may dial: another host that measures the path, one at a time.
+#[derive(Clone, Default)]
+struct Measuring {
+    busy: Arc<Mutex<Option<Busy>>>,
+    turn: Arc<tokio::sync::Mutex<()>>,
+}
 
 impl Expectations {
     /// Expects one connection from `source`.
@@ -65,6 +75,13 @@ impl Expectations {
     pub fn forget(&self, opening: &Opening) {
         if let Ok(mut all) = self.0.lock() {
             all.remove(opening);
+        }
+    }
+
+    /// Lets other hosts measure the path to here, unless `busy` has a reason against it.
+    pub fn let_measure(&self, busy: impl Fn() -> Option<String> + Send + Sync + 'static) {
+        if let Ok(mut reason) = self.1.busy.lock() {
+            *reason = Some(Arc::new(busy));
         }
     }
 
@@ -128,6 +145,9 @@ async fn admit(
     let first = Frame::read(&mut stream)
         .await
         .map_err(|e| crate::AgentError::plain(e.to_string()))?;
+    if first == Frame::Measure {
+        return expectations.1.measure(&mut stream).await;
+    }
     let Frame::Open(opening) = first else {
         return Err(crate::AgentError::plain(
             "the first frame of a relay connection opens it",
@@ -145,4 +165,17 @@ async fn admit(
         HandOver::Each(to) => drop(to.send(stream).await),
     }
     Ok(())
+}
+
+impl Measuring {
+    async fn measure(&self, stream: &mut TlsStream<TcpStream>) -> Result<(), crate::AgentError> {
+        let turn = self.turn.try_lock();
+        let busy = self.busy.lock().ok().and_then(|busy| busy.clone());
+        let refusal = match (busy, &turn) {
+            (_, Err(_)) => Some("another host measures its path to there".to_owned()),
+            (None, _) => Some("the host is not ready yet".to_owned()),
+            (Some(busy), _) => busy(),
+        };
+        crate::survey::path::receive(stream, refusal).await
+    }
 }

@@ -1,5 +1,6 @@
 //! Schemas of plans, migrations and events.
 
+use super::plan::{Needs, Predicted};
 use utoipa::ToSchema;
 
 /// How the data of a VM travels.
@@ -167,6 +168,11 @@ pub struct VmMove {
     /// The host where it goes.
     #[schema(example = "south-1")]
     pub to: String,
+    /// What is kept for it at the target until the migration ends.
+    #[schema(required = false)]
+    pub needs: Needs,
+    /// What the plan said of it; its total is until it is ready to switch.
+    pub predicted: Option<Predicted>,
     /// Latest numbers.
     pub progress: Progress,
     /// What was measured.
@@ -204,40 +210,8 @@ pub struct Migration {
     pub started_unix_ms: u64,
     /// Duration until now or until its end, ms.
     pub total_ms: f64,
-}
-
-/// One precheck.
-#[derive(ToSchema)]
-#[schema(as = PlanCheck)]
-pub struct Check {
-    /// What was checked.
-    pub name: String,
-    /// Whether it holds.
-    pub passed: bool,
-    /// What was found, and the way out when it does not hold.
-    pub message: String,
-}
-
-/// What a migration would do, and whether anything stands in its way.
-#[derive(ToSchema)]
-pub struct Plan {
-    /// The cluster.
-    #[schema(example = "shop")]
-    pub cluster: String,
-    /// Source site.
-    #[schema(example = "north")]
-    pub from: String,
-    /// Target site.
-    #[schema(example = "south")]
-    pub to: String,
-    /// Checks, each with its result.
-    pub checks: Vec<Check>,
-    /// Predicted bytes on the wire.
-    pub bytes: u64,
-    /// Predicted duration, ms.
-    pub total_ms: f64,
-    /// Predicted network downtime for each VM, ms.
-    pub gap_ms: f64,
+    /// What the plan said of it, before it began.
+    pub predicted: Option<Predicted>,
 }
 
 /// What happened.

@@ -9,10 +9,9 @@ use async_trait::async_trait;
 use futures::StreamExt;
 use model::cluster::Cidr;
 use model::event::{Event, What};
-use model::migration::{
-    Check, Figures, Kind, Migration, Options, Phase, Plan, Progress, State, VmMove,
-};
+use model::migration::{Figures, Kind, Migration, Options, Phase, Progress, State, VmMove};
 use model::news::Abilities;
+use model::plan::{Check, Convergence, Forecast, Needs, Part, Plan};
 use model::vm::{Accel, VmSpec, VmState};
 use model::{
     ClusterName, Encap, Entry, Epoch, Locator, Mac, Member, MemberKind, MigrationId, SiteName,
@@ -116,6 +115,11 @@ pub fn migration(state: State) -> Migration {
             vm: name("shop-1"),
             from: name("north-1"),
             to: name("south-1"),
+            needs: Needs {
+                memory_mib: 228,
+                disk_bytes: 0,
+            },
+            predicted: Some(plan().predicted()),
             progress: progress(),
             figures: Figures {
                 stop_error_ms: Some(-0.4),
@@ -139,6 +143,7 @@ pub fn migration(state: State) -> Migration {
         ],
         started_unix_ms: 1_700_000_000_000,
         total_ms: 111.5,
+        predicted: Some(plan().predicted()),
     }
 }
 
@@ -147,14 +152,43 @@ pub fn plan() -> Plan {
         cluster: name("shop"),
         from: name("north"),
         to: name("south"),
-        checks: vec![Check {
-            name: "memory".into(),
-            passed: true,
-            message: "Fits.".into(),
+        checks: vec![
+            Check::ok("memory", "south-1", "456 of 4096 MiB free"),
+            Check::ok("files", "shop-1", "the same on both hosts"),
+            Check::ok("files", "shop-2", "the same on both hosts"),
+            Check::warning(
+                "clock",
+                "south-1",
+                "3 s behind the controller's",
+                "set it right",
+            ),
+        ],
+        vms: vec![Forecast {
+            vm: name("shop-1"),
+            from: name("north-1"),
+            to: name("south-1"),
+            needs: Needs {
+                memory_mib: 228,
+                disk_bytes: 0,
+            },
+            used_bytes: 900,
+            dirty_rate: Some(2e6),
+            bytes: 1000,
+            disk_bytes: 0,
+            ready_ms: 4000.0,
+            gap_ms: 60.0,
+            convergence: Convergence::Yes,
+        }],
+        phases: vec![Part {
+            name: "pre-copy".into(),
+            ms: 4000.0,
         }],
         bytes: 1000,
         total_ms: 5000.0,
         gap_ms: 60.0,
+        spread_ms: 0.0,
+        rate: 20e6,
+        rate_from: "measured now".into(),
     }
 }
 

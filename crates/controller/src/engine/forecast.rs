@@ -20,6 +20,8 @@ impl Steps {
                 target: &m.target,
                 one_way_ms: None,
                 stall_ms: self.hosts.stall_ms(&m.target.host).unwrap_or_default(),
+                here: None,
+                there: None,
             })
             .collect()
     }

@@ -9,6 +9,7 @@
 //! | [`forecast`] | the link, the gap and the sprint that it reckons with |
 //! | [`play`] | what is tried until it succeeds: the scripts of `migration::script` |
 //! | [`record`] | phases and figures |
+//! | [`survey`] | what hosts find for a plan, the plan, and what is reserved |
 //! | [`recover`] | what an earlier life of the controller left under way |
 
 mod forecast;
@@ -18,11 +19,11 @@ mod record;
 mod recover;
 mod run;
 mod steps;
+mod survey;
 
 use crate::{Events, Hosts, Registry};
 use api::Problem;
-use migration::plan::{self, Candidate};
-use model::migration::{Kind, Migration, Options, Plan, Progress, State, VmMove};
+use model::migration::{Kind, Migration, Options, Plan, Predicted, Progress, State, VmMove};
 use model::news::{Answer, Hello, News};
 use model::order::Order;
 use model::{Cluster, ClusterName, HostName, Member, MemberKind, MigrationId, SiteName};
@@ -44,6 +45,7 @@ pub struct Engine {
     all: Mutex<BTreeMap<MigrationId, Known>>,
     remembered: OnceCell<()>,
     beginning: tokio::sync::Mutex<()>,
+    paths: survey::Paths,
 }
 
 struct Known {
@@ -76,6 +78,7 @@ impl Engine {
             all: Mutex::default(),
             remembered: OnceCell::new(),
             beginning: tokio::sync::Mutex::default(),
+            paths: survey::Paths::default(),
         });
         let (it, mut news) = (Arc::downgrade(&engine), engine.hosts.subscribe());
         let first = engine.clone();
@@ -153,60 +156,6 @@ impl Engine {
         if let Some(input) = input {
             let _ = input.send(Input::News(host, news));
         }
-    }
-
-    /// What a migration would do.
-    ///
-    /// # Errors
-    /// When the question makes no sense.
-    pub async fn plan(
-        &self,
-        cluster: &ClusterName,
-        to: &SiteName,
-        options: &Options,
-    ) -> Result<Plan, Problem> {
-        let (cluster, from, movers) = self.movers(cluster, to).await?;
-        Ok(self.plan_of(&cluster, &from, to, &movers, options).await)
-    }
-
-    async fn plan_of(
-        &self,
-        cluster: &Cluster,
-        from: &SiteName,
-        to: &SiteName,
-        movers: &[Mover],
-        options: &Options,
-    ) -> Plan {
-        let delays = futures::future::join_all(
-            movers
-                .iter()
-                .map(|mover| steps::one_way(&self.hosts, &mover.source.host, &mover.target)),
-        )
-        .await;
-        let candidates: Vec<_> = movers
-            .iter()
-            .zip(delays)
-            .map(|(mover, one_way_ms)| Candidate {
-                member: &mover.member,
-                source: &mover.source,
-                target: &mover.target,
-                one_way_ms,
-                stall_ms: self.hosts.stall_ms(&mover.target.host).unwrap_or_default(),
-            })
-            .collect();
-        let mtu = self
-            .registry
-            .net(&cluster.name)
-            .await
-            .map_or(1500, |net| net.mtu);
-        plan::make(
-            &cluster.name,
-            cluster.encap,
-            mtu,
-            (from, to),
-            &candidates,
-            options,
-        )
     }
 
     /// The VMs of a cluster that are not at the target yet, and where each would go.
@@ -293,17 +242,24 @@ impl Engine {
     ) -> Result<Migration, Problem> {
         self.remember().await;
         self.refuse_second(cluster)?;
-        let (cluster, from, movers) = self.movers(cluster, to).await?;
-        let plan = self.plan_of(&cluster, &from, to, &movers, options).await;
-        if let Some(obstacle) = plan.obstacle() {
+        let looked = self
+            .look(cluster, to, options, survey::Path::AsKnown)
+            .await?;
+        // From the plan until the migration is in the list nobody else may plan: what it reserves counts.
+        let _one_at_a_time = self.beginning.lock().await;
+        let plan = self.plan_from(&looked, to, options);
+        if let Some(why) = plan.refusal() {
             return Err(Problem::refused(
-                format!(
-                    "The plan fails at '{}': {}.",
-                    obstacle.name, obstacle.message
-                ),
+                format!("'{}' cannot go to '{to}': {why}.", plan.cluster),
                 "See the whole plan with `transhume plan`.",
             ));
         }
+        let survey::Looked {
+            cluster,
+            from,
+            movers,
+            ..
+        } = looked;
         let mut options = options.clone();
         if movers
             .iter()
@@ -313,7 +269,6 @@ impl Engine {
             options.order = model::migration::FlipOrder::Redirect;
         }
         let (input, inbox) = mpsc::unbounded_channel();
-        let _one_at_a_time = self.beginning.lock().await;
         let id = self.next_id()?;
         self.registry.reserve(&cluster.name, id.clone()).await?;
         let migration = {
@@ -329,10 +284,11 @@ impl Engine {
                 options,
                 state: State::Preparing,
                 message: "the targets are made ready".into(),
-                vms: movers.iter().map(begun).collect(),
+                vms: movers.iter().map(|mover| begun(mover, &plan)).collect(),
                 phases: Vec::new(),
                 started_unix_ms: crate::clock::unix_ms(),
                 total_ms: 0.0,
+                predicted: Some(plan.predicted()),
             };
             let seen = Arc::new(Mutex::new(migration.clone()));
             all.insert(
@@ -463,11 +419,18 @@ impl Engine {
     }
 }
 
-fn begun(mover: &Mover) -> VmMove {
+fn begun(mover: &Mover, plan: &Plan) -> VmMove {
+    let foreseen = plan.vms.iter().find(|vm| vm.vm == mover.member.name);
     VmMove {
         vm: mover.member.name.clone(),
         from: mover.source.host.clone(),
         to: mover.target.host.clone(),
+        needs: foreseen.map(|vm| vm.needs).unwrap_or_default(),
+        predicted: foreseen.map(|vm| Predicted {
+            bytes: vm.bytes + vm.disk_bytes,
+            total_ms: vm.ready_ms,
+            gap_ms: vm.gap_ms,
+        }),
         progress: Progress::default(),
         figures: model::migration::Figures::default(),
     }

@@ -4,7 +4,7 @@ use super::run::Input;
 use super::{Mover, order};
 use crate::{Hosts, Registry};
 use migration::gang::{Command, Event};
-use migration::plan::DRAIN_MS;
+use migration::plan::{BULK_SHARE, DRAIN_MS};
 use migration::schedule::{self, Schedule};
 use migration::script::Script;
 use model::migration::{FlipOrder, Migration, Options};
@@ -17,8 +17,6 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 use tokio::sync::mpsc;
 
-/// Wire rate in bulk, as a share of the link: the rest is for everybody else.
-const BULK_SHARE: f64 = 0.82;
 /// Rate on hold, as a share of the link, before compression.
 const HOLD_SHARE: f64 = 0.8;
 /// QEMU takes new limits at the end of its 100 ms window.

@@ -30,7 +30,10 @@ pub(super) fn patience(order: &Order) -> Duration {
         | Order::Continue { .. }
         | Order::Gate { .. }
         | Order::ListVms => seconds(10),
-        Order::Link { .. } | Order::Unlink { .. } | Order::MeasureDelays { .. } => seconds(20),
+        Order::Link { .. }
+        | Order::Unlink { .. }
+        | Order::MeasureDelays { .. }
+        | Order::Survey { .. } => seconds(20),
         // Its disks may have to be made from images first.
         Order::StartVm { member, .. } => seconds(60 + copied(member) / SLOW),
         Order::StopVm { .. }

@@ -75,6 +75,7 @@ mod tests {
             site: model::SiteName::new("s").unwrap(),
             underlay: underlay.parse().unwrap(),
             relay_ip: underlay.parse().unwrap(),
+            relay_port: 6640,
             delay_responder: "127.0.0.1:1".parse().unwrap(),
             abilities: Abilities {
                 qemu: String::new(),

@@ -71,6 +71,7 @@ pub(crate) fn hello(host: &str, site: &str, underlay: &str) -> Hello {
         site: SiteName::new(site).unwrap(),
         underlay,
         relay_ip: underlay,
+        relay_port: 6640,
         delay_responder: SocketAddr::new(underlay, 6641),
         abilities: Abilities {
             qemu: "10.0.2".into(),

@@ -10,6 +10,7 @@
 //! | `gang-disks` | the same with disks of 1 GB under write load |
 //! | `kills`, `cuts` | every party killed, and the WAN cut, at every stage: [`faults`] |
 //! | `orders` | predicted against real stop, and the orders of flipping |
+//! | `prediction` | what plans foresee beside what comes of them: [`prediction`] |
 //!
 //! Each measurement is a function of its own with a lab of its own, and gives figures. What a
 //! figure must show stands beside it where it is made; judging is `measure`'s.
@@ -17,6 +18,7 @@
 mod faults;
 mod moves;
 mod operations;
+mod prediction;
 mod switches;
 
 pub(crate) use switches::{INSIDE_COMMAND, inside_main};
@@ -45,6 +47,7 @@ pub const NAMES: &[&str] = &[
     "gang-disks",
     "kills",
     "cuts",
+    "prediction",
 ];
 
 /// What is measured, and how often.
@@ -174,6 +177,7 @@ async fn one(
         "gang-disks" => moves::gang_disks(up, rounds(3), audience).await,
         "kills" => faults::kills(up, &options.faults, audience).await,
         "cuts" => faults::cuts(up, &options.faults, audience).await,
+        "prediction" => prediction::prediction(up, rounds(1), audience).await,
         _ => moves::orders(up, rounds(2), audience).await,
     }
 }

@@ -16,7 +16,7 @@ use crate::shop;
 use api::Client;
 use measure::analysis::Window;
 use measure::control::{self, ControlError};
-use measure::guest::Stats;
+use measure::guest::{Dirty, Stats};
 use measure::probe::{Config, Target};
 use measure::report::{self, VmTotal, build};
 use model::migration::{Migration, Options};
@@ -118,6 +118,14 @@ impl Tour {
             read_back: Vec::new(),
             notes: Vec::new(),
         })
+    }
+
+    /// Gives every guest another load.
+    ///
+    /// # Errors
+    /// The probe is gone, or a guest does not answer it.
+    pub async fn load(&self, dirty: Dirty) -> Result<(), TourError> {
+        Ok(self.probe.dirty(&self.targets, dirty).await?)
     }
 
     /// Moves the cluster and waits until what the migration leaves behind has shown. One that does

@@ -116,6 +116,8 @@ fn config(
         qemu: "qemu-system-x86_64".into(),
         uplink_mbit: options.uplink_mbit,
         vm_nice: 0,
+        vm_memory_mib: 0,
+        wall_offset_s: 0.0,
         ovs: HostConfig {
             host,
             rundir: folder.join("ovs"),

@@ -198,6 +198,15 @@ fn migration(m: &Migration) -> String {
         if m.state.is_empty() { "done" } else { &m.state },
         number(m.total_ms / 1000.0)
     ));
+    if let (Some(total_ms), Some(bytes)) = (m.predicted_total_ms, m.predicted_bytes) {
+        let moved = m.vms.iter().map(|vm| vm.bytes_moved).sum();
+        facts.push(format!(
+            "predicted {} s and {}, moved {}",
+            number(total_ms / 1000.0),
+            figures::bytes(bytes),
+            figures::bytes(moved)
+        ));
+    }
     if !m.id.is_empty() {
         facts.push(m.id.clone());
     }

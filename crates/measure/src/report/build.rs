@@ -44,6 +44,9 @@ pub fn migration(moved: &Moved, evidence: &Evidence<'_>) -> Migration {
         state: word(&moved.state),
         started_unix_ms: moved.started_unix_ms,
         total_ms: moved.total_ms,
+        predicted_total_ms: moved.predicted.map(|plan| plan.total_ms),
+        predicted_bytes: moved.predicted.map(|plan| plan.bytes),
+        predicted_gap_ms: moved.predicted.map(|plan| plan.gap_ms),
         phases: moved.phases.iter().map(phase).collect(),
         vms: moved
             .vms

@@ -64,6 +64,15 @@ pub struct Migration {
     pub started_unix_ms: u64,
     /// Duration, ms.
     pub total_ms: f64,
+    /// Duration that the plan predicted before it began, ms.
+    #[serde(default)]
+    pub predicted_total_ms: Option<f64>,
+    /// Bytes on the wire that the plan predicted.
+    #[serde(default)]
+    pub predicted_bytes: Option<u64>,
+    /// Network downtime that the plan predicted for each VM, ms.
+    #[serde(default)]
+    pub predicted_gap_ms: Option<f64>,
     /// Timed steps.
     pub phases: Vec<Phase>,
     /// Its VMs.

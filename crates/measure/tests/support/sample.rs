@@ -8,6 +8,7 @@ use measure::recording::{Mark, Recording, Reply, SCHEMA, TargetRecord, TcpRecord
 use measure::report::build::{self, Evidence};
 use measure::report::{Figure, Machine, Report, Target, Wan};
 use model::migration::{Figures, Kind, Migration, Options, Phase, Progress, State, VmMove};
+use model::plan::{Needs, Predicted};
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr};
 
@@ -151,6 +152,8 @@ pub(crate) fn migration(number: usize) -> Migration {
             vm: name(vm),
             from: name(&format!("{from}-1")),
             to: name(&format!("{to}-1")),
+            needs: Needs::default(),
+            predicted: None,
             progress: Progress::default(),
             figures: Figures {
                 vcpu_downtime_ms: Some((resume_ms - stop_ms) as f64 + 0.4),
@@ -181,6 +184,11 @@ pub(crate) fn migration(number: usize) -> Migration {
         phases,
         started_unix_ms: ((m.begin * MS + OFFSET) / MS) as u64,
         total_ms: end as f64,
+        predicted: Some(Predicted {
+            bytes: 560_000_000,
+            total_ms: end as f64 * 1.08,
+            gap_ms: 208.0,
+        }),
     }
 }
 

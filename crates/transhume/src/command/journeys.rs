@@ -19,14 +19,11 @@ pub(super) async fn plan(asking: Asking, args: PlanArgs) -> Result<(), Failure> 
         Format::Json => output::json(&plan)?,
         Format::Table => output::text(&show::plan(&plan))?,
     }
-    match plan.obstacle() {
+    match plan.refusal() {
         None => Ok(()),
-        Some(check) => Err(Failure::new(
+        Some(why) => Err(Failure::new(
             Exit::Refused,
-            format!(
-                "'{}' cannot go to '{}': {}",
-                plan.cluster, plan.to, check.message
-            ),
+            format!("'{}' cannot go to '{}': {why}", plan.cluster, plan.to),
             "",
         )),
     }

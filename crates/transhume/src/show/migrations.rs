@@ -1,9 +1,9 @@
-//! Plans and migrations.
+//! Migrations.
 
 use super::or_dash;
 use crate::output::table;
 use crate::units::{bytes, maybe_ms, ms};
-use model::migration::{FlipOrder, Migration, Plan, State};
+use model::migration::{FlipOrder, Migration, State};
 
 pub(crate) fn state(state: State) -> &'static str {
     match state {
@@ -28,22 +28,6 @@ fn order(order: FlipOrder) -> &'static str {
         FlipOrder::AfterResume => "after the resume",
         FlipOrder::Redirect => "redirect",
     }
-}
-
-pub(crate) fn plan(plan: &Plan) -> String {
-    let mut text = format!("{}: {} → {}, live\n\n", plan.cluster, plan.from, plan.to);
-    let rows = plan.checks.iter().map(|check| {
-        let mark = if check.passed { "ok" } else { "NO" };
-        vec![mark.to_owned(), check.name.clone(), check.message.clone()]
-    });
-    text.push_str(&table(&["", "CHECK", "FOUND"], rows));
-    text.push_str(&format!(
-        "\nIt would send {} and take {}; each VM would be silent for about {}.\n",
-        bytes(plan.bytes as f64),
-        ms(plan.total_ms),
-        ms(plan.gap_ms)
-    ));
-    text
 }
 
 pub(crate) fn migrations(migrations: &[Migration]) -> String {
@@ -89,6 +73,11 @@ pub(crate) fn migration(one: &Migration) -> String {
         text.push('\n');
     }
     text.push_str(&figures(one));
+    let beside = super::plans::beside(one);
+    if !beside.is_empty() {
+        text.push('\n');
+        text.push_str(&beside);
+    }
     if !one.phases.is_empty() {
         let rows = one.phases.iter().map(|phase| {
             vec![
@@ -166,11 +155,12 @@ pub(crate) fn summary(one: &Migration) -> String {
     };
     let moved: u64 = one.vms.iter().map(|vm| vm.figures.wire_bytes).sum();
     format!(
-        "\n{} {how} after {}, {} on the wire. {}\n\n{}",
+        "\n{} {how} after {}, {} on the wire. {}\n\n{}\n{}",
         one.cluster,
         ms(one.total_ms),
         bytes(moved as f64),
         one.message,
-        figures(one)
+        figures(one),
+        super::plans::beside(one)
     )
 }

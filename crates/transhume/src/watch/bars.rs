@@ -101,6 +101,8 @@ mod tests {
             vm: "shop-1".parse().unwrap(),
             from: "north-1".parse().unwrap(),
             to: "south-1".parse().unwrap(),
+            needs: model::plan::Needs::default(),
+            predicted: None,
             progress: Progress {
                 wire_bytes: 999_400_000_000,
                 rate: 999.4e6,

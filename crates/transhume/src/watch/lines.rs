@@ -89,12 +89,15 @@ mod tests {
     use super::*;
     use model::event::{Event, What};
     use model::migration::{Figures, Kind, Migration, Options, Progress, State, VmMove};
+    use model::plan::Needs;
 
     fn scene() -> Scene {
         let vm = |name: &str| VmMove {
             vm: name.parse().unwrap(),
             from: "north-1".parse().unwrap(),
             to: "south-1".parse().unwrap(),
+            needs: Needs::default(),
+            predicted: None,
             progress: Progress::default(),
             figures: Figures::default(),
         };
@@ -111,6 +114,7 @@ mod tests {
             phases: Vec::new(),
             started_unix_ms: 1000,
             total_ms: 0.0,
+            predicted: None,
         })
     }
 

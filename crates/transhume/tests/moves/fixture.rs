@@ -61,6 +61,29 @@ impl Lab {
         &self.standing.client
     }
 
+    /// The controller's address, for the command.
+    pub(crate) fn api(&self) -> String {
+        format!("unix:{}", self.folder.join("api.sock").display())
+    }
+
+    /// Folder of a site's agent.
+    pub(crate) fn state(&self, site: &str) -> PathBuf {
+        self.folder.join("sites").join(site)
+    }
+
+    /// Runs a command at a site, to its end.
+    pub(crate) fn run(&self, site: &str, command: &[&str]) {
+        let done = std::process::Command::new(env!("CARGO_BIN_EXE_transhume"))
+            .args(["lab", "--folder"])
+            .arg(&self.folder)
+            .args(["exec", site, "--"])
+            .args(command)
+            .output()
+            .expect("the command runs");
+        let said = String::from_utf8_lossy(&done.stderr);
+        assert!(done.status.success(), "{command:?}: {said}");
+    }
+
     /// Begins to move the cluster.
     pub(crate) async fn begin(&self, to: &str, options: Options) -> MigrationId {
         let begun = self

@@ -99,31 +99,39 @@ async fn a_guest_that_dirties_faster_than_the_wan_carries_is_refused_with_the_re
     let probe = lab::parts::start_probe(lab.standing.testbed.boxed())
         .await
         .unwrap();
-    probe
-        .dirty(
-            &lab.standing.targets,
-            Dirty {
-                mb: Some(48),
-                pages: Some(12_000),
-                random: Some(true),
-            },
-        )
-        .await
-        .unwrap();
+    let fast = Dirty {
+        mb: Some(48),
+        pages: Some(12_000),
+        random: Some(true),
+    };
+    let narrow = || Options {
+        bandwidth_mbit: 60.0,
+        ..Options::default()
+    };
+    // One that begins to on the way is found out on the way.
+    let id = lab.begin("south", narrow()).await;
+    lab.until_pre_copy(&id).await;
+    probe.dirty(&lab.standing.targets, fast).await.unwrap();
     probe.quit().await.unwrap();
-    let id = lab
-        .begin(
-            "south",
-            Options {
-                bandwidth_mbit: 100.0,
-                ..Options::default()
-            },
-        )
-        .await;
     let end = lab.until_end(&id).await;
     assert_eq!(end.state, State::Aborted, "{}", end.message);
     assert!(end.message.contains("dirties"), "{}", end.message);
     assert_eq!(lab.places("shop-1").await, ["north"]);
+    // One that does so already, in the plan; unless it may be slowed down.
+    let south = model::SiteName::new("south").unwrap();
+    let refused = lab.client().migrate(&shop(), &south, narrow()).await;
+    let said = refused.unwrap_err().to_string();
+    assert!(
+        said.contains("dirties") && said.contains("--allow-slowdown"),
+        "{said}"
+    );
+    let slowed = Options {
+        allow_slowdown: true,
+        ..narrow()
+    };
+    let plan = lab.client().plan(&shop(), &south, slowed).await.unwrap();
+    assert_eq!(plan.refusal(), None);
+    assert_eq!(plan.vms[0].convergence, model::plan::Convergence::Slowed);
     assert!(lab.answers().await);
 }
 

@@ -1,0 +1,215 @@
+//! What a running guest does with its memory: how much of it is not zero, and how much it dirties in a
+//! second. Both from a sample of its pages, which are read from outside: QEMU and the guest notice nothing.
+//! Where that is not allowed, QEMU takes a sample itself, more coarsely.
+
+use crate::vms::Vm;
+use model::MemberKind;
+use model::facts::GuestMemory;
+use nix::sys::uio::{RemoteIoVec, process_vm_readv};
+use nix::unistd::Pid;
+use serde::Deserialize;
+use serde_json::json;
+use std::hash::{DefaultHasher, Hasher};
+use std::io::IoSliceMut;
+use std::time::{Duration, Instant};
+
+const PAGE: usize = 4096;
+/// Pages that are looked at: a share of all is right to about one in a hundred.
+const SAMPLE: usize = 4096;
+/// Pages that QEMU looks at for a dirty rate, each GiB of the guest.
+const QEMU_SAMPLE: u32 = 4096;
+/// Smaller changes than QEMU's whole MB/s are told as half of one, bytes a second.
+const QEMU_HALF: f64 = (1 << 19) as f64;
+
+/// Memory that a VM was promised, MiB.
+pub(super) fn promised_mib(vm: &Vm) -> u64 {
+    match &vm.record.member.kind {
+        MemberKind::Vm { spec } => u64::from(spec.memory_mib),
+        MemberKind::Host => 0,
+    }
+}
+
+/// Memory that a process has, MiB.
+pub(super) fn resident_mib(pid: i32) -> u64 {
+    let text = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
+    let line = text.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+    let kib = line.and_then(|rest| rest.split_whitespace().next()?.parse::<u64>().ok());
+    kib.unwrap_or_default() / 1024
+}
+
+/// Looks at a guest for this long, s; with 0 its dirty pages are not counted.
+pub(super) async fn look(vm: &Vm, watch_s: u32) -> GuestMemory {
+    let size = promised_mib(vm) << 20;
+    let pid = vm.record.pid;
+    let first = sampled(pid, size).await;
+    let dirty_rate = match (&first, watch_s) {
+        (_, 0) => None,
+        (Some(first), seconds) => {
+            tokio::time::sleep(Duration::from_secs(u64::from(seconds))).await;
+            let second = sampled(pid, size).await;
+            second.map(|second| first.changed(&second) * size as f64)
+        }
+        (None, seconds) => qemus_rate(vm, seconds).await,
+    };
+    let machine: Result<String, _> = vm
+        .qmp
+        .query("qom-get", json!({"path": "/machine", "property": "type"}))
+        .await;
+    GuestMemory {
+        machine: machine
+            .ok()
+            .map(|name| name.trim_end_matches("-machine").to_owned()),
+        used: first.map(|first| (first.full() * size as f64) as u64),
+        dirty_rate,
+        disk_bytes: None,
+    }
+}
+
+/// QEMU hashes a sample of the pages, waits, and hashes them again (`calc-dirty-rate`,
+/// mode `page-sampling`; QMP reference, section "Dirty page rate"). Bytes a second.
+async fn qemus_rate(vm: &Vm, seconds: u32) -> Option<f64> {
+    #[derive(Deserialize)]
+    #[serde(rename_all = "kebab-case")]
+    struct Rate {
+        status: String,
+        dirty_rate: Option<u64>,
+    }
+    let how = json!({"calc-time": seconds, "sample-pages": QEMU_SAMPLE, "mode": "page-sampling"});
+    // Where one runs already, its result is as good.
+    let _ = vm.qmp.execute("calc-dirty-rate", how).await;
+    tokio::time::sleep(Duration::from_secs(u64::from(seconds))).await;
+    for _ in 0..40 {
+        let rate: Rate = vm.qmp.query("query-dirty-rate", json!({})).await.ok()?;
+        if rate.status == "measured" {
+            let whole = rate.dirty_rate? << 20;
+            return Some(whole as f64 + QEMU_HALF);
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    None
+}
+
+/// A sample of a guest's pages.
+struct Sample {
+    /// A hash each; 0 for a page of zeroes.
+    pages: Vec<u64>,
+    at: Instant,
+}
+
+impl Sample {
+    /// Share of the pages that are not zero: what is zero travels as a mark.
+    fn full(&self) -> f64 {
+        let full = self.pages.iter().filter(|hash| **hash != 0).count();
+        full as f64 / self.pages.len().max(1) as f64
+    }
+
+    /// Share of the pages that changed, a second.
+    fn changed(&self, later: &Self) -> f64 {
+        let pairs = self.pages.iter().zip(&later.pages);
+        let changed = pairs.filter(|(before, after)| before != after).count();
+        let seconds = later.at.duration_since(self.at).as_secs_f64().max(0.001);
+        changed as f64 / self.pages.len().max(1) as f64 / seconds
+    }
+}
+
+async fn sampled(pid: i32, size: u64) -> Option<Sample> {
+    tokio::task::spawn_blocking(move || sample(pid, size))
+        .await
+        .ok()?
+}
+
+fn sample(pid: i32, size: u64) -> Option<Sample> {
+    let maps = std::fs::read_to_string(format!("/proc/{pid}/maps")).ok()?;
+    let begin = memory(&maps, size)?;
+    let pages = usize::try_from(size).ok()? / PAGE;
+    // Odd, so that it keeps no time with what lies at round addresses.
+    let step = (pages / SAMPLE).max(1) | 1;
+    let mut hashes = Vec::with_capacity(pages / step + 1);
+    let mut page = [0u8; PAGE];
+    for number in (0..pages).step_by(step) {
+        let base = begin + number * PAGE;
+        let remote = [RemoteIoVec { base, len: PAGE }];
+        let read = process_vm_readv(
+            Pid::from_raw(pid),
+            &mut [IoSliceMut::new(&mut page)],
+            &remote,
+        );
+        if read.ok()? != PAGE {
+            return None;
+        }
+        hashes.push(match page.iter().any(|byte| *byte != 0) {
+            false => 0,
+            true => {
+                let mut hasher = DefaultHasher::new();
+                hasher.write(&page);
+                hasher.finish().max(1)
+            }
+        });
+    }
+    Some(Sample {
+        pages: hashes,
+        at: Instant::now(),
+    })
+}
+
+/// Where a guest's memory begins in its QEMU: the writable private mapping without a file that is as
+/// large as it, or else the smallest that is larger (neighbours may have been joined to it).
+fn memory(maps: &str, size: u64) -> Option<usize> {
+    let mappings = maps.lines().filter_map(|line| {
+        let mut words = line.split_whitespace();
+        let (begin, end) = words.next()?.split_once('-')?;
+        let (rights, inode) = (words.next()?, words.nth(2)?);
+        let begin = usize::from_str_radix(begin, 16).ok()?;
+        let end = usize::from_str_radix(end, 16).ok()?;
+        (rights == "rw-p" && inode == "0").then_some((end.checked_sub(begin)? as u64, begin))
+    });
+    let fits = mappings.filter(|(length, _)| *length >= size);
+    fits.min().map(|(_, begin)| begin)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_guests_memory_is_the_mapping_of_its_size() {
+        let maps = "\
+7f0000000000-7f0008000000 rw-p 00000000 00:00 0
+7f0010000000-7f0050000000 rwxp 00000000 00:00 0
+7f0060000000-7f0068000000 rw-p 00000000 08:01 77 /tmp/file
+7f0070000000-7f0070021000 rw-p 00000000 00:00 0";
+        assert_eq!(memory(maps, 128 << 20), Some(0x7f00_0000_0000));
+        assert_eq!(memory(maps, 64 << 20), Some(0x7f00_0000_0000));
+        assert_eq!(memory(maps, 256 << 20), None);
+    }
+
+    #[test]
+    fn a_sample_tells_how_much_is_full_and_how_much_changes() {
+        let page = |n: u64| if n.is_multiple_of(2) { 0 } else { n };
+        let first = Sample {
+            pages: (0..1000).map(page).collect(),
+            at: Instant::now(),
+        };
+        let mut later = Sample {
+            pages: first.pages.clone(),
+            at: first.at + Duration::from_secs(2),
+        };
+        later.pages.iter_mut().take(100).for_each(|hash| *hash += 1);
+        assert!((first.full() - 0.5).abs() < 1e-9);
+        assert!((first.changed(&later) - 0.05).abs() < 1e-9);
+    }
+
+    /// Its own memory is read as another process's would be.
+    #[test]
+    fn memory_that_is_half_full_is_found_to_be_so() {
+        // So large that no other mapping of this process is mistaken for it.
+        let size = 512usize << 20;
+        let mut held = vec![0u8; size];
+        held.chunks_mut(PAGE)
+            .step_by(2)
+            .for_each(|page| page[7] = 1);
+        let sample = sample(std::process::id() as i32, size as u64).unwrap();
+        assert!((sample.full() - 0.5).abs() < 0.02, "{}", sample.full());
+        assert_eq!(held[7], 1);
+    }
+}
