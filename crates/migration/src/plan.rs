@@ -22,7 +22,7 @@ pub struct Candidate<'a> {
 
 /// What a VM is taken to send after its stop before it was measured, bytes: device state, and the pages
 /// of the last few ms, of which mostly the differences travel.
-const BURST: u64 = 32 << 10;
+pub(crate) const BURST: u64 = 32 << 10;
 /// Most that a gang of emulated VMs is copied at, bytes a second: guests and the copying share the CPUs, and
 /// at 1 Gbit/s guests on two CPUs were seen to stand still for more than a second.
 const TRANSLATED_RATE: f64 = 25e6;
@@ -130,6 +130,7 @@ pub fn make(
         bytes,
         total_ms: bytes as f64 / (copy_rate(candidates, options) * 0.85) * 1000.0 + 3000.0,
         gap_ms: gap.total_ms(),
+        switches: Vec::new(),
     }
 }
 

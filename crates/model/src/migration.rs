@@ -1,5 +1,6 @@
 //! Migrations: what a user asks for, how they stand, and the figures they leave.
 
+use crate::window::Window;
 use crate::{ClusterName, HostName, MigrationId, SiteName, VmName};
 use serde::{Deserialize, Serialize};
 
@@ -29,6 +30,17 @@ pub enum FlipOrder {
     Redirect,
 }
 
+/// Which VMs of a gang stop together. VMs that others come after ([`crate::Member::after`]) stop before
+/// those in either case.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Switch {
+    /// All at one moment, or each group of a cluster with an order at one: short for the gang as a whole.
+    Together,
+    /// Each for itself: short for each VM.
+    OneByOne,
+}
+
 /// What a user may choose for one migration.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
@@ -42,13 +54,20 @@ pub struct Options {
     /// Everything up to the stop, then back: peers are flipped, nothing stops, what waited at the
     /// target is replayed at the source. Shows that a move and its abort would work.
     pub rehearse: bool,
-    /// Wire rate for the whole gang, Mbit/s; 0 takes what the sites' uplinks are known to carry.
+    /// Most that the whole gang may send, Mbit/s; 0 takes what is free of what the uplinks are known to
+    /// carry when it begins.
     pub bandwidth_mbit: f64,
     /// Longest time from the first byte until every VM is ready to switch, seconds.
     pub converge_s: f64,
     /// From the stop of one VM to that of the next, ms; 0 stops the gang at one moment, `None` takes
     /// so long that no VM waits for another one's link or CPU.
     pub stagger_ms: Option<f64>,
+    /// Which VMs stop together; `None` takes groups where the cluster has an order, else each for itself.
+    pub switch: Option<Switch>,
+    /// Of migrations that wait for room, the one with the highest goes first.
+    pub priority: i32,
+    /// It may begin and switch over inside of this only, besides the sites' own windows.
+    pub window: Option<Window>,
 }
 
 impl Default for Options {
@@ -61,6 +80,9 @@ impl Default for Options {
             bandwidth_mbit: 0.0,
             converge_s: 180.0,
             stagger_ms: None,
+            switch: None,
+            priority: 0,
+            window: None,
         }
     }
 }
@@ -69,6 +91,8 @@ impl Default for Options {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum State {
+    /// It waits for room, for a window, or for a host; nothing has begun.
+    Queued,
     /// Targets are made ready; nothing of the running cluster is touched.
     Preparing,
     /// Memory flows while the guests run.
@@ -215,6 +239,12 @@ pub struct Migration {
     pub started_unix_ms: u64,
     /// Duration until now or until its end, ms.
     pub total_ms: f64,
+    /// The user has paused it: it goes no further until it is resumed.
+    #[serde(default)]
+    pub paused: bool,
+    /// What it was given when it began, Mbit/s; 0 when it has not, or nothing is known of its uplinks.
+    #[serde(default)]
+    pub given_mbit: f64,
 }
 
 /// A plan: what a migration would do and whether anything stands in its way. Changes nothing.
@@ -234,6 +264,24 @@ pub struct Plan {
     pub total_ms: f64,
     /// Predicted network downtime for each VM, ms.
     pub gap_ms: f64,
+    /// What each way to switch over would cost.
+    #[serde(default)]
+    pub switches: Vec<SwitchForecast>,
+}
+
+/// What one way to switch over is predicted to cost.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct SwitchForecast {
+    /// The way.
+    pub switch: Switch,
+    /// Network downtime of the VM that has the longest, ms.
+    pub gap_ms: f64,
+    /// From the first stop of the gang until the last resume, ms.
+    pub window_ms: f64,
+    /// Whether it is the way that was chosen.
+    pub chosen: bool,
+    /// Who stops together, in their order.
+    pub groups: Vec<Vec<VmName>>,
 }
 
 impl Plan {

@@ -32,11 +32,25 @@ enum Task {
     Script {
         at: usize,
         script: Script,
-        settles: bool,
+        to: Purpose,
+    },
+    /// A VM's pace, until it is taken or another one follows.
+    Pace {
+        at: usize,
+        slow: bool,
+        number: u64,
     },
     Discard {
         at: usize,
     },
+}
+
+/// What a script is played for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Purpose {
+    Gang,
+    Attempt,
+    Settle,
 }
 
 #[derive(Debug, Clone)]
@@ -70,6 +84,16 @@ enum Happening {
     LinkUp(Side),
     WanUp,
     TimedOut,
+    /// The user has paused it and resumes it.
+    Resume,
+    /// The time of a wait is over.
+    Again(usize),
+    /// A pace that was not taken is told again.
+    PaceAgain {
+        task: u64,
+        at: usize,
+        slow: bool,
+    },
     /// Nothing was heard since this many events.
     Quiet(u64),
 }
@@ -100,6 +124,15 @@ pub(crate) struct Run {
     heard: u64,
     journal: Vec<Event>,
     ended: Option<State>,
+    /// Number of the newest pace of each VM.
+    paces: BTreeMap<usize, u64>,
+    /// The gang was told to do this while it was paused, or after a release.
+    forbidden: Option<String>,
+    released: bool,
+    /// So many attempts were made again.
+    pub(crate) again: u64,
+    /// So many pauses took effect.
+    pub(crate) pauses: u64,
     pub(crate) story: Vec<String>,
 }
 
@@ -138,6 +171,11 @@ impl Run {
             heard: 0,
             journal: Vec::new(),
             ended: None,
+            paces: BTreeMap::new(),
+            forbidden: None,
+            released: false,
+            again: 0,
+            pauses: 0,
             story: Vec::new(),
         };
         run.at(CONVERGE, Happening::TimedOut);
@@ -160,6 +198,9 @@ impl Run {
             }
             self.tell(&what);
             self.happens(what);
+            if let Some(what) = self.forbidden.take() {
+                return Err(what);
+            }
             for at in 0..self.world.vms.len() {
                 if self.world.places(at) > 1 {
                     return Err(format!("in two places: {:?}", self.world.vms[at]));
@@ -267,7 +308,7 @@ impl Run {
         let lasts = self.chance.between(50, 12_000);
         let side = self.chance.of(&[Side::Source, Side::Target]);
         let mut effects = Effects::default();
-        match self.chance.between(0, 10) {
+        match self.chance.between(0, 12) {
             0..=2 if self.world.host(side).up => {
                 self.story
                     .push(format!("{:>7} agent killed: {side:?}", self.now));
@@ -299,6 +340,13 @@ impl Run {
                 self.at(self.now + lasts, Happening::LinkUp(side));
             }
             9 => self.event(Event::Cancel),
+            11..=12 => {
+                self.event(Event::Pause);
+                if self.gang.as_ref().is_some_and(Gang::is_paused) {
+                    self.pauses += 1;
+                    self.at(self.now + lasts, Happening::Resume);
+                }
+            }
             10 if self.chance.one_in(3) => {
                 let at = self.chance.between(0, self.world.vms.len() as u64 - 1) as usize;
                 self.story
@@ -368,13 +416,24 @@ impl Run {
                     let names = self.world.vms.iter().map(|vm| vm.name.clone());
                     let gang = Gang::replay(names, (self.order, false), self.journal.clone());
                     for at in 0..self.world.vms.len() {
-                        self.play(at, gang.settle(&self.world.vms[at].name), true);
+                        self.play(at, gang.settle(&self.world.vms[at].name), Purpose::Settle);
                     }
                 }
             }
             Happening::LinkUp(side) => self.links[slot(side)].down = false,
             Happening::WanUp => self.world.wan = true,
+            Happening::TimedOut if self.gang.as_ref().is_some_and(Gang::is_paused) => {
+                // No time passes for one that is paused.
+                self.at(self.now + AGAIN, Happening::TimedOut);
+            }
             Happening::TimedOut => self.event(Event::TimedOut),
+            Happening::Resume => self.event(Event::Resume),
+            Happening::PaceAgain { task, at, slow } => self.pace(task, at, slow),
+            Happening::Again(at) => {
+                self.again += 1;
+                let vm = self.world.vms[at].name.clone();
+                self.event(Event::Again(vm));
+            }
             Happening::Quiet(heard) if heard == self.heard => {
                 self.event(Event::Overdue);
             }
@@ -403,12 +462,31 @@ impl Run {
         for command in commands {
             self.story
                 .push(format!("{:>7}   command {command:?}", self.now));
+            self.watch(&command);
             let (at, script) = match &command {
                 Command::Prepare(vm) => (self.world.index(vm), Err((Side::Target, Ask::Prepare))),
                 Command::Send(vm) => (self.world.index(vm), Err((Side::Source, Ask::Send))),
                 Command::Release(vm) => (self.world.index(vm), Err((Side::Source, Ask::Release))),
                 Command::Verify(vm) => (self.world.index(vm), Err((Side::Target, Ask::Verify))),
                 Command::Continue(_) => continue,
+                Command::Wait { vm, ms } => {
+                    let at = self.world.index(vm);
+                    self.at(self.now + ms, Happening::Again(at));
+                    continue;
+                }
+                Command::Pace { vm, slow } => {
+                    let (at, slow) = (self.world.index(vm), *slow);
+                    let number = self.paces.get(&at).map_or(1, |number| number + 1);
+                    self.paces.insert(at, number);
+                    let task = self.task(Task::Pace { at, slow, number });
+                    self.pace(task, at, slow);
+                    continue;
+                }
+                Command::Clear { vm, sending } => {
+                    let at = self.world.index(vm);
+                    self.play(at, Script::clear(*sending), Purpose::Attempt);
+                    continue;
+                }
                 Command::Flip(vm) => {
                     let at = self.world.index(vm);
                     self.world.vms[at].place = Side::Target;
@@ -432,12 +510,31 @@ impl Run {
                 ),
             };
             match script {
-                Ok(script) => self.play(at, script, false),
+                Ok(script) => self.play(at, script, Purpose::Gang),
                 Err((side, ask)) => {
                     let task = self.task(Task::Order { at, command });
                     self.order(task, side, ask, at);
                 }
             }
+        }
+    }
+
+    fn pace(&mut self, task: u64, at: usize, slow: bool) {
+        let ask = if slow { Ask::Slow } else { Ask::Fast };
+        self.order(task, Side::Source, ask, at);
+    }
+
+    /// What a paused gang, or one that has released a VM, must never do.
+    fn watch(&mut self, command: &Command) {
+        self.released |= matches!(command, Command::Release(_));
+        let paused = self.gang.as_ref().is_some_and(Gang::is_paused);
+        let goes_on = matches!(command, Command::Arm(_) | Command::Release(_));
+        let begins = matches!(
+            command,
+            Command::Prepare(_) | Command::Send(_) | Command::Clear { .. } | Command::Wait { .. }
+        );
+        if paused && goes_on || self.released && begins {
+            self.forbidden = Some(format!("{command:?}, paused: {paused}"));
         }
     }
 
@@ -479,13 +576,9 @@ impl Run {
         }
     }
 
-    fn play(&mut self, at: usize, mut script: Script, settles: bool) {
+    fn play(&mut self, at: usize, mut script: Script, to: Purpose) {
         let first = script.next(Heard::Begin);
-        let task = self.task(Task::Script {
-            at,
-            script,
-            settles,
-        });
+        let task = self.task(Task::Script { at, script, to });
         self.step(task, at, first);
     }
 
@@ -517,10 +610,10 @@ impl Run {
     }
 
     fn script_ended(&mut self, task: u64, at: usize, end: End) {
-        let Some(Task::Script { settles, .. }) = self.tasks.remove(&task) else {
+        let Some(Task::Script { to, .. }) = self.tasks.remove(&task) else {
             return;
         };
-        if settles {
+        if to == Purpose::Settle {
             self.settled.insert(at);
             if self.settled.len() == self.world.vms.len() {
                 let there = self
@@ -538,6 +631,8 @@ impl Run {
         }
         let vm = self.world.vms[at].name.clone();
         self.event(match end {
+            End::TakenBack if to == Purpose::Attempt => Event::Cleared(vm),
+            End::Unclear => Event::NotCleared(vm),
             End::TakenBack => Event::TakenBack(vm),
             End::RunsThere => Event::Resolved {
                 vm,
@@ -575,6 +670,22 @@ impl Run {
                     false => self.order(task, Side::Target, Ask::Discard, at),
                 }
             }
+            Some(Task::Pace { at, slow, number }) => {
+                let (at, slow, newest) = (*at, *slow, self.paces.get(at) == Some(number));
+                let vm = self.world.vms[at].name.clone();
+                if !newest || done {
+                    self.tasks.remove(&task);
+                    if newest && !slow {
+                        self.event(Event::Paced(vm));
+                    }
+                    return;
+                }
+                let wanted = |gang: &Gang| gang.can_pause() && gang.is_paused() == slow;
+                match self.gang.as_ref().is_some_and(wanted) {
+                    true => self.at(self.now + AGAIN, Happening::PaceAgain { task, at, slow }),
+                    false => drop(self.tasks.remove(&task)),
+                }
+            }
             Some(Task::Arm { left }) if done => {
                 flips.push(left.remove(0));
                 self.arm_next(task);
@@ -597,6 +708,9 @@ impl Run {
                     (Command::Verify(_), true) => self.event(Event::Verified(vm)),
                     (Command::Verify(_), false) => self.event(Event::Mute { vm, why: why() }),
                     (Command::Release(_), _) => {}
+                    (Command::Prepare(_) | Command::Send(_), false) => {
+                        self.event(Event::Hitch { vm, why: why() });
+                    }
                     (_, _) => self.event(Event::Failed {
                         vm,
                         why: why(),
