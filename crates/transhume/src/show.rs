@@ -3,12 +3,14 @@
 mod clusters;
 mod events;
 mod inventory;
+mod limits;
 mod migrations;
 mod topology;
 
 pub(crate) use clusters::{cluster, clusters, endpoints, vms};
 pub(crate) use events::event;
 pub(crate) use inventory::{hosts, join_token, sites};
+pub(crate) use limits::limits;
 pub(crate) use migrations::{migration, migrations, plan, state, summary};
 pub(crate) use topology::topology;
 

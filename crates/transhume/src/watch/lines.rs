@@ -111,6 +111,8 @@ mod tests {
             phases: Vec::new(),
             started_unix_ms: 1000,
             total_ms: 0.0,
+            paused: false,
+            given_mbit: 0.0,
         })
     }
 

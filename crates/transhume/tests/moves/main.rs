@@ -9,3 +9,4 @@ mod fixture;
 mod lost;
 mod matrix;
 mod plain;
+mod steered;
