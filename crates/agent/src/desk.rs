@@ -240,6 +240,17 @@ impl Desk {
                 })
                 .await
             }
+            Order::Pace {
+                migration,
+                vm,
+                slow,
+            } => {
+                self.tell_out(&(migration, vm), |reply| outgoing::Command::Pace {
+                    slow,
+                    reply,
+                })
+                .await
+            }
             Order::Release { migration, vm } => {
                 self.tell_out(&(migration, vm), outgoing::Command::Release)
                     .await
@@ -354,11 +365,20 @@ impl Desk {
             if !moving.relinquished {
                 vm.stay().await;
             }
-            let _ = self.news.send(News::Failed {
-                migration: moving.migration,
-                vm: vm.record.member.name.clone(),
-                reason: "the agent was restarted while it was sending".into(),
-                in_doubt: moving.relinquished,
+            let (migration, vm) = (moving.migration, vm.record.member.name.clone());
+            let reason = "the agent was restarted while it was sending".to_owned();
+            let _ = self.news.send(match moving.relinquished {
+                true => News::Failed {
+                    migration,
+                    vm,
+                    reason,
+                    in_doubt: true,
+                },
+                false => News::Interrupted {
+                    migration,
+                    vm,
+                    reason,
+                },
             });
         }
     }

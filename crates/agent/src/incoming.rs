@@ -142,7 +142,7 @@ impl Receiver {
                 Ok(Ok(stream)) => stream,
                 _ => {
                     desk.expectations.forget(&opening);
-                    return self.discard("the source did not dial within 60 s", None).await;
+                    return self.interrupted("the source did not dial within 60 s").await;
                 }
             },
             command = inbox.recv() => {
@@ -219,7 +219,7 @@ impl Receiver {
                     }
                     Some(Wire::Broken(_)) | None if runs => {}
                     Some(Wire::Broken(why)) if !(loaded && may_run) => {
-                        return self.discard(&format!("the relay broke: {why}"), None).await;
+                        return self.interrupted(&format!("the relay broke: {why}")).await;
                     }
                     Some(Wire::Broken(_)) => {}
                     None => tokio::time::sleep(Duration::from_millis(20)).await,
@@ -313,13 +313,28 @@ impl Receiver {
         self.discard(why, None).await;
     }
 
-    async fn discard(self, why: &str, command: Option<Command>) {
+    async fn remove(&self) {
         let key = self.vm.key();
         self.desk.vms.end(&key).await;
         self.desk.vms.images().remove_arriving(&key);
         if let Err(error) = self.desk.host.unlink(&key.0, &key.1).await {
             tracing::warn!(%error, vm = %key.1, "the port of a VM that did not come could not be removed");
         }
+    }
+
+    /// The stream broke before the stop was told: nothing of the VM ran here, and it may come anew.
+    async fn interrupted(self, why: &str) {
+        self.remove().await;
+        let _ = self.desk.news.send(News::Interrupted {
+            migration: self.migration.clone(),
+            vm: self.vm.record.member.name.clone(),
+            reason: why.to_owned(),
+        });
+    }
+
+    async fn discard(self, why: &str, command: Option<Command>) {
+        let key = self.vm.key();
+        self.remove().await;
         match command {
             Some(Command::Discard(reply)) => {
                 let _ = reply.send(Ok(Answer::Done));

@@ -15,6 +15,7 @@ use crate::view::{
 use futures::stream::{BoxStream, StreamExt};
 use hyper::Method;
 use model::event::Event;
+use model::limits::Limits;
 use model::migration::{Migration, Options, Plan};
 use model::{ClusterName, HostName, Member, MigrationId, SiteName, VmName};
 use serde::Serialize;
@@ -251,6 +252,37 @@ impl Client {
     pub async fn rollback(&self, id: &MigrationId) -> Result<Migration, Error> {
         let path = format!("/v1/migrations/{id}/rollback");
         self.understand(&self.transport.ask(Method::POST, &path, None).await?)
+    }
+
+    /// See [`crate::Service::pause`].
+    pub async fn pause(&self, id: &MigrationId) -> Result<Migration, Error> {
+        let path = format!("/v1/migrations/{id}/pause");
+        self.understand(&self.transport.ask(Method::POST, &path, None).await?)
+    }
+
+    /// See [`crate::Service::resume`].
+    pub async fn resume(&self, id: &MigrationId) -> Result<Migration, Error> {
+        let path = format!("/v1/migrations/{id}/resume");
+        self.understand(&self.transport.ask(Method::POST, &path, None).await?)
+    }
+
+    /// See [`crate::Service::limits`].
+    pub async fn limits(&self) -> Result<Limits, Error> {
+        self.get("/v1/limits").await
+    }
+
+    /// See [`crate::Service::set_limits`].
+    pub async fn set_limits(&self, limits: Option<&Limits>) -> Result<Limits, Error> {
+        match limits {
+            Some(limits) => self.send(Method::PUT, "/v1/limits", limits).await,
+            None => {
+                let told = self
+                    .transport
+                    .ask(Method::DELETE, "/v1/limits", None)
+                    .await?;
+                self.understand(&told)
+            }
+        }
     }
 
     /// See [`crate::Service::join_token`].

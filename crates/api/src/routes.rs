@@ -7,6 +7,7 @@ mod clusters;
 mod events;
 mod extract;
 mod inventory;
+mod limits;
 mod meta;
 mod migrations;
 
@@ -71,6 +72,9 @@ fn parts() -> (Router<App>, Document) {
         .routes(routes!(migrations::show))
         .routes(routes!(migrations::cancel))
         .routes(routes!(migrations::rollback))
+        .routes(routes!(migrations::pause))
+        .routes(routes!(migrations::resume))
+        .routes(routes!(limits::show, limits::set, limits::reset))
         .routes(routes!(events::events))
         .split_for_parts()
 }

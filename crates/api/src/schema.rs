@@ -125,6 +125,9 @@ pub struct Member {
     /// Addresses with prefix length, unique in the cluster.
     #[schema(example = json!(["10.77.0.11/24"]))]
     pub addresses: Vec<String>,
+    /// VMs of the cluster that switch over before this one when it moves.
+    #[schema(required = false)]
+    pub after: Vec<String>,
     /// What stands behind it.
     pub kind: MemberKind,
     /// How the VM is built; only and always with kind `vm`.
@@ -202,9 +205,12 @@ pub struct Abilities {
 }
 
 mod journey;
+mod limits;
 mod plan;
 
 pub use journey::{
-    Event, EventKind, Figures, FlipOrder, Kind, Migration, Options, Phase, Progress, State, VmMove,
+    Event, EventKind, Figures, FlipOrder, Kind, Migration, Options, Phase, Progress, State, Switch,
+    SwitchForecast, VmMove,
 };
+pub use limits::{Limit, Limits};
 pub use plan::{Check, CheckResult, Convergence, Forecast, Needs, Part, Plan, Predicted};

@@ -5,6 +5,7 @@ use crate::view::{Cluster, Endpoint, Host, JoinToken, Placed, Site, Topology, Vm
 use async_trait::async_trait;
 use futures::stream::BoxStream;
 use model::event::Event;
+use model::limits::Limits;
 use model::migration::{Migration, Options, Plan};
 use model::{ClusterName, HostName, Member, MigrationId, SiteName, VmName};
 
@@ -106,6 +107,19 @@ pub trait Service: Send + Sync + 'static {
     /// Puts a cluster back where a migration took it from: lets one go back that is under way, moves
     /// back what one that is over has moved. Returns the migration that goes back.
     async fn rollback(&self, id: &MigrationId) -> Result<Migration, Problem>;
+
+    /// Lets a migration go no further until it is resumed: one that waits keeps its place, one on its way
+    /// goes on at a trickle and does not switch over. One that is armed, or over, is a conflict.
+    async fn pause(&self, id: &MigrationId) -> Result<Migration, Problem>;
+
+    /// Lets a paused migration go on.
+    async fn resume(&self, id: &MigrationId) -> Result<Migration, Problem>;
+
+    /// How many migrations run at once, what they may send, and when.
+    async fn limits(&self) -> Result<Limits, Problem>;
+
+    /// Other limits from now on; none goes back to those of the configuration file. What runs goes on.
+    async fn set_limits(&self, limits: Option<Limits>) -> Result<Limits, Problem>;
 
     /// Events from number `from` on, as far back as they are kept; without `from` only what
     /// happens after the call. With `follow` the stream goes on as events happen, else it ends

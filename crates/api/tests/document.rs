@@ -13,6 +13,7 @@ fn document() -> Value {
 const ROUTES: &str = "\
 delete /v1/clusters/{cluster}
 delete /v1/clusters/{cluster}/members/{member}
+delete /v1/limits
 get /v1
 get /v1/clouds
 get /v1/clouds/{cloud}
@@ -22,6 +23,7 @@ get /v1/endpoints
 get /v1/events
 get /v1/hosts
 get /v1/hosts/{host}
+get /v1/limits
 get /v1/migrations
 get /v1/migrations/{id}
 get /v1/openapi.json
@@ -31,11 +33,14 @@ get /v1/vms
 post /v1/join-tokens
 post /v1/migrations
 post /v1/migrations/{id}/cancel
+post /v1/migrations/{id}/pause
+post /v1/migrations/{id}/resume
 post /v1/migrations/{id}/rollback
 post /v1/plans
 put /v1/clusters/{cluster}
 put /v1/clusters/{cluster}/members/{member}
 put /v1/endpoints/{cluster}/{member}/locator
+put /v1/limits
 ";
 
 #[test]
@@ -126,11 +131,18 @@ async fn what_crosses_the_wire_fits_its_schema() {
         json(&migration(model::migration::State::PreCopy)),
     );
     fits("Problem", json(&api::Problem::internal("A fault.")));
+    let limits: model::limits::Limits = serde_json::from_str(
+        r#"{"uplink": {"at_once": 2, "mbit": 150.5}, "sites": {"south": {}}, "windows": {"south": ["22:00/04:00"]}}"#,
+    )
+    .unwrap();
+    assert_eq!(client.set_limits(Some(&limits)).await.unwrap(), limits);
+    fits("Limits", json(&client.limits().await.unwrap()));
     for event in events() {
         fits("Event", json(&event));
     }
     use model::migration::{FlipOrder, State};
     let states = [
+        State::Queued,
         State::Preparing,
         State::PreCopy,
         State::Hold,
@@ -225,6 +237,9 @@ fn fit(document: &Value, schema: &Value, value: &Value) -> Result<(), String> {
         Value::Array(items) => items
             .iter()
             .try_for_each(|item| fit(document, &schema["items"], item)),
+        Value::Object(keys) if schema["additionalProperties"].is_object() => keys
+            .values()
+            .try_for_each(|value| fit(document, &schema["additionalProperties"], value)),
         Value::Object(_) => {
             all_known(&properties(schema), value)?;
             members(document, schema, value)

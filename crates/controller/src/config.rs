@@ -5,7 +5,7 @@ use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::path::PathBuf;
 
 /// Configuration of the controller.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ControllerConfig {
     /// Folder of the authority's key and, unless `store` says otherwise, the store.
@@ -32,6 +32,10 @@ pub struct ControllerConfig {
     /// File with the bearer token for `api_listen`.
     #[serde(default)]
     pub api_token_file: Option<PathBuf>,
+    /// How many migrations run at once, what they may send, and when; until others are set with
+    /// `transhume limits set`.
+    #[serde(default)]
+    pub limits: model::limits::Limits,
 }
 
 fn socket() -> PathBuf {
@@ -63,6 +67,16 @@ mod tests {
             config.store_file(),
             PathBuf::from("/var/lib/transhume/store.db")
         );
+    }
+
+    #[test]
+    fn limits_and_windows_are_a_table() {
+        let config: ControllerConfig = toml::from_str(
+            "state = '/x'\n[limits.uplink]\nat_once = 2\nmbit = 150\n[limits.windows]\nsouth = ['22:00/04:00']",
+        )
+        .unwrap();
+        assert_eq!(config.limits.uplink.mbit, Some(150.0));
+        assert_eq!(config.limits.windows.len(), 1);
     }
 
     #[test]

@@ -40,6 +40,9 @@ pub enum ControllerError {
         /// Why.
         cause: io::Error,
     },
+    /// Limits that no migration could keep to.
+    #[error("the limits of the configuration: {0}")]
+    Limits(#[from] model::limits::InvalidLimits),
     /// TCP without a token.
     #[error(
         "api_listen is set without api_token_file: name a file with a token of 16 characters or more"

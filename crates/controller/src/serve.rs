@@ -46,6 +46,7 @@ impl Controller {
     /// # Errors
     /// See [`ControllerError`].
     pub async fn open(config: ControllerConfig) -> Result<Self, ControllerError> {
+        config.limits.check()?;
         make_private(&config.state)?;
         let authority = Arc::new(Authority::open(&config.state.join("authority"))?);
         let credentials = authority.controller()?;
@@ -59,6 +60,7 @@ impl Controller {
             registry.clone(),
             events.clone(),
             store.clone(),
+            config.limits.clone(),
         );
         let admission = Admission::new(store, authority);
 

@@ -6,6 +6,7 @@ use crate::{Events, Hosts, Registry, problems};
 use api::view::{Cluster, Endpoint, Host, JoinToken, Placed, Site, Vm};
 use api::{Problem, Service};
 use async_trait::async_trait;
+use model::limits::Limits;
 use model::migration::{Migration, Options, Plan};
 use model::{ClusterName, HostName, Member, MigrationId, SiteName, VmName};
 use std::sync::Arc;
@@ -111,6 +112,22 @@ impl Service for Controlling {
 
     async fn rollback(&self, id: &MigrationId) -> Result<Migration, Problem> {
         self.engine.rollback(id).await
+    }
+
+    async fn pause(&self, id: &MigrationId) -> Result<Migration, Problem> {
+        self.engine.pause(id, true).await
+    }
+
+    async fn resume(&self, id: &MigrationId) -> Result<Migration, Problem> {
+        self.engine.pause(id, false).await
+    }
+
+    async fn limits(&self) -> Result<Limits, Problem> {
+        self.engine.limits().await
+    }
+
+    async fn set_limits(&self, limits: Option<Limits>) -> Result<Limits, Problem> {
+        self.engine.set_limits(limits).await
     }
 
     async fn events(&self, from: Option<u64>, follow: bool) -> Result<api::Events, Problem> {

@@ -70,6 +70,8 @@ pub enum End {
     Finished,
     /// The VM's process at the source has ended by itself.
     Gone,
+    /// What an attempt left at the target could not be discarded now.
+    Unclear,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -86,6 +88,7 @@ enum Kind {
     TakeBack { flipped: bool, sending: bool },
     Finish,
     Settle,
+    Clear { sending: bool },
 }
 
 /// A script and where it stands.
@@ -112,6 +115,12 @@ impl Script {
     /// released. `sending`: its source may have begun to send.
     pub fn take_back(flipped: bool, sending: bool) -> Self {
         Self::new(Kind::TakeBack { flipped, sending })
+    }
+
+    /// Puts away what an attempt left at either end, before the next: of a VM that was never released.
+    /// `sending`: its source may have begun to send.
+    pub fn clear(sending: bool) -> Self {
+        Self::new(Kind::Clear { sending })
     }
 
     /// Gives the source up.
@@ -145,7 +154,7 @@ impl Script {
 
     fn first(&self) -> Do {
         match self.kind {
-            Kind::Ask => Do::Discard,
+            Kind::Ask | Kind::Clear { .. } => Do::Discard,
             Kind::TakeBack { flipped: true, .. } => Do::Gate,
             // It was never released, so it cannot run at the target, whatever the target says or
             // whether it is there to say it.
@@ -164,9 +173,13 @@ impl Script {
             Do::Gate => Do::Place(Side::Source),
             Do::Place(Side::Source) => Do::ReturnQueue,
             Do::ReturnQueue => Do::Discard,
+            Do::Discard if failed && matches!(self.kind, Kind::Clear { .. }) => {
+                Do::End(End::Unclear)
+            }
             Do::Discard if failed => Do::RunsThere,
             Do::Discard => match self.kind {
                 Kind::Ask => Do::End(End::NotThere),
+                Kind::Clear { sending: false } => Do::End(End::TakenBack),
                 _ => Do::Resume,
             },
             Do::RunsThere => match (heard, self.kind) {
@@ -262,6 +275,16 @@ mod tests {
         });
         assert!(!steps.contains(&Do::Discard) && !steps.contains(&Do::Resume));
         assert_eq!(steps.last(), Some(&Do::End(End::Finished)));
+    }
+
+    #[test]
+    fn what_an_attempt_left_is_cleared_at_the_target_first_or_not_at_all() {
+        let steps = play(Script::clear(true), |_, _| Heard::Done);
+        assert_eq!(steps, [Do::Discard, Do::Resume, Do::End(End::TakenBack)]);
+        let away = play(Script::clear(true), |_, _| Heard::Failed);
+        assert_eq!(away, [Do::Discard, Do::End(End::Unclear)]);
+        let fresh = play(Script::clear(false), |_, _| Heard::Done);
+        assert_eq!(fresh, [Do::Discard, Do::End(End::TakenBack)]);
     }
 
     #[test]

@@ -63,6 +63,9 @@ pub struct Member {
     pub mac: Mac,
     /// Addresses with prefix length, for example `10.77.0.11/24`; unique in the cluster.
     pub addresses: Vec<Cidr>,
+    /// VMs of the cluster that switch over before this one when it moves.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub after: Vec<VmName>,
     /// What stands behind the endpoint.
     #[serde(flatten)]
     pub kind: MemberKind,

@@ -3,12 +3,14 @@
 //! Everything that crosses a crate or a wire is spelled here once: names and addresses
 //! ([`name`], [`net`]), what the directory says ([`directory`]), what a user describes
 //! ([`cluster`], [`vm`]), what a migration would do ([`plan`], from what hosts find: [`facts`]), what it is and
-//! tells ([`migration`]), and the messages between controller and agents ([`order`], [`news`]). No logic beyond validation and no I/O lives here.
+//! tells ([`migration`]), when it may go ([`limits`], [`window`]), and the messages between controller and agents
+//! ([`order`], [`news`]). No logic beyond validation and no I/O lives here.
 
 pub mod cluster;
 pub mod directory;
 pub mod event;
 pub mod facts;
+pub mod limits;
 pub mod migration;
 pub mod name;
 pub mod net;
@@ -17,6 +19,7 @@ pub mod order;
 pub mod plan;
 pub mod time;
 pub mod vm;
+pub mod window;
 
 pub use cluster::{Cluster, Encap, Member, MemberKind};
 pub use directory::{Entry, Epoch, Locator, Net, Slice};

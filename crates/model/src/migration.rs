@@ -1,7 +1,8 @@
 //! Migrations: what a user asks for, how they stand, and the figures they leave.
 
 use crate::plan::Needs;
-pub use crate::plan::{Check, Plan, Predicted};
+pub use crate::plan::{Check, Plan, Predicted, SwitchForecast};
+use crate::window::Window;
 use crate::{ClusterName, HostName, MigrationId, SiteName, VmName};
 use serde::{Deserialize, Serialize};
 
@@ -31,6 +32,17 @@ pub enum FlipOrder {
     Redirect,
 }
 
+/// Which VMs of a gang stop together. VMs that others come after ([`crate::Member::after`]) stop before
+/// those in either case.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Switch {
+    /// All at one moment, or each group of a cluster with an order at one: short for the gang as a whole.
+    Together,
+    /// Each for itself: short for each VM.
+    OneByOne,
+}
+
 /// What a user may choose for one migration.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
@@ -44,13 +56,20 @@ pub struct Options {
     /// Everything up to the stop, then back: peers are flipped, nothing stops, what waited at the
     /// target is replayed at the source. Shows that a move and its abort would work.
     pub rehearse: bool,
-    /// Wire rate for the whole gang, Mbit/s; 0 takes what the sites' uplinks are known to carry.
+    /// Most that the whole gang may send, Mbit/s; 0 takes what is free of what the uplinks are known to
+    /// carry when it begins.
     pub bandwidth_mbit: f64,
     /// Longest time from the first byte until every VM is ready to switch, seconds.
     pub converge_s: f64,
     /// From the stop of one VM to that of the next, ms; 0 stops the gang at one moment, `None` takes
     /// so long that no VM waits for another one's link or CPU.
     pub stagger_ms: Option<f64>,
+    /// Which VMs stop together; `None` takes groups where the cluster has an order, else each for itself.
+    pub switch: Option<Switch>,
+    /// Of migrations that wait for room, the one with the highest goes first.
+    pub priority: i32,
+    /// It may begin and switch over inside of this only, besides the sites' own windows.
+    pub window: Option<Window>,
 }
 
 impl Default for Options {
@@ -63,6 +82,9 @@ impl Default for Options {
             bandwidth_mbit: 0.0,
             converge_s: 180.0,
             stagger_ms: None,
+            switch: None,
+            priority: 0,
+            window: None,
         }
     }
 }
@@ -71,6 +93,8 @@ impl Default for Options {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum State {
+    /// It waits for room, for a window, or for a host; nothing has begun.
+    Queued,
     /// Targets are made ready; nothing of the running cluster is touched.
     Preparing,
     /// Memory flows while the guests run.
@@ -226,4 +250,10 @@ pub struct Migration {
     /// What the plan said of it, before it began; the downtime is the longest of its VMs.
     #[serde(default)]
     pub predicted: Option<Predicted>,
+    /// The user has paused it: it goes no further until it is resumed.
+    #[serde(default)]
+    pub paused: bool,
+    /// What it was given when it began, Mbit/s; 0 when it has not, or nothing is known of its uplinks.
+    #[serde(default)]
+    pub given_mbit: f64,
 }

@@ -253,6 +253,16 @@ pub enum News {
         /// target has been asked.
         in_doubt: bool,
     },
+    /// A VM's stream broke before its stop, or was left by an agent that was restarted: it runs at the
+    /// source, and may be sent anew.
+    Interrupted {
+        /// The migration.
+        migration: MigrationId,
+        /// The VM.
+        vm: VmName,
+        /// Why.
+        reason: String,
+    },
     /// A VM's process ended by itself.
     VmGone {
         /// The cluster.

@@ -120,6 +120,16 @@ pub enum Order {
         /// How to send.
         how: Sending,
     },
+    /// Send a VM that is not armed at a trickle, or as fast as it may be again; after the latter it says
+    /// anew when it is on hold and level.
+    Pace {
+        /// The migration.
+        migration: MigrationId,
+        /// The VM.
+        vm: VmName,
+        /// At a trickle.
+        slow: bool,
+    },
     /// Schedule the stop of a VM on hold. It does not stop before [`Order::Release`]. Answered by [`crate::news::Answer::Armed`].
     Arm {
         /// The migration.

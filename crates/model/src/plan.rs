@@ -1,5 +1,6 @@
 //! Plans: whether a migration may begin, and what it would take.
 
+use crate::migration::Switch;
 use crate::{ClusterName, HostName, SiteName, VmName};
 use serde::{Deserialize, Serialize};
 
@@ -35,6 +36,24 @@ pub struct Plan {
     /// Where that rate comes from, in words.
     #[serde(default)]
     pub rate_from: String,
+    /// What each way to switch over would cost.
+    #[serde(default)]
+    pub switches: Vec<SwitchForecast>,
+}
+
+/// What one way to switch over is predicted to cost.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct SwitchForecast {
+    /// The way.
+    pub switch: Switch,
+    /// Network downtime of the VM that has the longest, ms.
+    pub gap_ms: f64,
+    /// From the first stop of the gang until the last resume, ms.
+    pub window_ms: f64,
+    /// Whether it is the way that was chosen.
+    pub chosen: bool,
+    /// Who stops together, in their order.
+    pub groups: Vec<Vec<VmName>>,
 }
 
 impl Plan {

@@ -3,11 +3,13 @@
 mod clusters;
 mod host_side;
 mod lab;
+mod limits;
 mod migrations;
 
 pub(crate) use clusters::{ClusterCommand, LinkArgs, OfCluster, UnlinkArgs, UpdateArgs};
 pub(crate) use host_side::{AgentArgs, DecodeCommand, OpenFlowArgs, ServeArgs};
 pub(crate) use lab::{BenchArgs, DemoArgs, ExecArgs, LabArgs, LabCommand, UpArgs};
+pub(crate) use limits::LimitsCommand;
 pub(crate) use migrations::{EventArgs, MigrateArgs, MigrationCommand, PlanArgs};
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
@@ -130,9 +132,12 @@ pub(crate) enum Command {
     Plan(PlanArgs),
     /// Move a cluster to another site, live
     Migrate(MigrateArgs),
-    /// Show, watch and cancel migrations
+    /// Show, watch, pause and cancel migrations
     #[command(subcommand)]
     Migration(MigrationCommand),
+    /// Show and change how many migrations run at once, what they may send, and when
+    #[command(subcommand)]
+    Limits(LimitsCommand),
     /// Show what happens
     Events(EventArgs),
 

@@ -5,6 +5,7 @@ mod decode;
 mod inventory;
 mod journeys;
 mod lab;
+mod limits;
 mod services;
 
 use crate::cli::{Cli, Command, Format, HostCommand, ListOf};
@@ -46,6 +47,7 @@ pub(crate) fn run(cli: Cli) -> Result<(), Failure> {
         Command::Plan(args) => wait(journeys::plan(ask()?, args)),
         Command::Migrate(args) => wait(journeys::migrate(ask()?, args)),
         Command::Migration(command) => wait(journeys::run(ask()?, command)),
+        Command::Limits(command) => wait(limits::run(ask()?, command)),
         Command::Events(args) => wait(journeys::events(ask()?, args)),
         Command::Serve(args) => services::serve(args),
         Command::Agent(args) => services::agent(args),

@@ -3,6 +3,7 @@
 mod clusters;
 mod events;
 mod inventory;
+mod limits;
 mod migrations;
 mod plans;
 mod topology;
@@ -10,6 +11,7 @@ mod topology;
 pub(crate) use clusters::{cluster, clusters, endpoints, vms};
 pub(crate) use events::event;
 pub(crate) use inventory::{hosts, join_token, sites};
+pub(crate) use limits::limits;
 pub(crate) use migrations::{migration, migrations, state, summary};
 pub(crate) use plans::plan;
 pub(crate) use topology::topology;

@@ -57,6 +57,13 @@ pub enum Command {
         /// Answered at once.
         reply: Reply,
     },
+    /// A trickle, or as fast as may be again.
+    Pace {
+        /// A trickle.
+        slow: bool,
+        /// Answered when QEMU has the rate.
+        reply: Reply,
+    },
     /// The stop may come.
     Release(Reply),
     /// Go on past `pre-switchover`.

@@ -125,3 +125,39 @@ pub(super) async fn rollback(
         .await
         .map(Json)
 }
+
+/// Lets a migration go no further until it is resumed.
+#[utoipa::path(
+    post, path = "/v1/migrations/{id}/pause", tag = "migrations", operation_id = "pauseMigration",
+    params(("id" = String, Path, description = "Identity", example = "m-0007")),
+    responses(
+        (status = 200, description = "How it stands now", body = schema::Migration),
+        (status = "default", description = "What went wrong", body = Problem, content_type = "application/problem+json"),
+    ),
+)]
+pub(super) async fn pause(
+    State(app): State<App>,
+    Named(id): Named<MigrationId>,
+) -> Result<Json<Migration>, Problem> {
+    to_the_end(async move { app.pause(&id).await })
+        .await
+        .map(Json)
+}
+
+/// Lets a paused migration go on.
+#[utoipa::path(
+    post, path = "/v1/migrations/{id}/resume", tag = "migrations", operation_id = "resumeMigration",
+    params(("id" = String, Path, description = "Identity", example = "m-0007")),
+    responses(
+        (status = 200, description = "How it stands now", body = schema::Migration),
+        (status = "default", description = "What went wrong", body = Problem, content_type = "application/problem+json"),
+    ),
+)]
+pub(super) async fn resume(
+    State(app): State<App>,
+    Named(id): Named<MigrationId>,
+) -> Result<Json<Migration>, Problem> {
+    to_the_end(async move { app.resume(&id).await })
+        .await
+        .map(Json)
+}

@@ -42,7 +42,7 @@ pub struct Options {
     /// Everything up to the stop, then back.
     #[schema(required = false, default = false)]
     pub rehearse: bool,
-    /// Wire rate for the whole gang, Mbit/s; 0 takes what the uplinks carry.
+    /// Most that the whole gang may send, Mbit/s; 0 takes what is free when it begins.
     #[schema(required = false, default = 0.0)]
     pub bandwidth_mbit: f64,
     /// Longest time from the first byte until every VM is ready to switch, seconds.
@@ -52,6 +52,40 @@ pub struct Options {
     /// wait for another.
     #[schema(required = false, minimum = 0.0)]
     pub stagger_ms: Option<f64>,
+    /// Which VMs stop together; none takes groups where the cluster has an order, else each for itself.
+    #[schema(required = false)]
+    pub switch: Option<Switch>,
+    /// Of migrations that wait for room, the one with the highest goes first.
+    #[schema(required = false, default = 0)]
+    pub priority: i32,
+    /// It may begin and switch over inside of this only: two moments, or two times of every day (UTC).
+    #[schema(required = false, example = "22:00/04:00")]
+    pub window: Option<String>,
+}
+
+/// Which VMs of a gang stop together.
+#[derive(ToSchema)]
+#[schema(rename_all = "kebab-case")]
+pub enum Switch {
+    /// All at one moment, or each group of a cluster with an order at one.
+    Together,
+    /// Each for itself.
+    OneByOne,
+}
+
+/// What one way to switch over is predicted to cost.
+#[derive(ToSchema)]
+pub struct SwitchForecast {
+    /// The way.
+    pub switch: Switch,
+    /// Network downtime of the VM that has the longest, ms.
+    pub gap_ms: f64,
+    /// From the first stop of the gang until the last resume, ms.
+    pub window_ms: f64,
+    /// Whether it is the way that was chosen.
+    pub chosen: bool,
+    /// Who stops together, in their order.
+    pub groups: Vec<Vec<String>>,
 }
 
 /// Where a migration stands; `arrived`, `aborted` and `failed` are final.
@@ -59,6 +93,8 @@ pub struct Options {
 #[schema(as = MigrationState)]
 #[schema(rename_all = "snake_case")]
 pub enum State {
+    /// It waits for room, for a window, or for a host.
+    Queued,
     /// Targets are made ready.
     Preparing,
     /// Memory flows while the guests run.
@@ -212,6 +248,10 @@ pub struct Migration {
     pub total_ms: f64,
     /// What the plan said of it, before it began.
     pub predicted: Option<Predicted>,
+    /// The user has paused it.
+    pub paused: bool,
+    /// What it was given when it began, Mbit/s; 0 when it has not.
+    pub given_mbit: f64,
 }
 
 /// What happened.

@@ -1,5 +1,6 @@
 //! Schemas of plans.
 
+use super::SwitchForecast;
 use utoipa::ToSchema;
 
 /// What came out of a check.
@@ -143,4 +144,7 @@ pub struct Plan {
     /// Where that rate comes from, in words.
     #[schema(required = false)]
     pub rate_from: String,
+    /// What each way to switch over would cost.
+    #[schema(required = false)]
+    pub switches: Vec<SwitchForecast>,
 }

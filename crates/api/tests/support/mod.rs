@@ -9,9 +9,10 @@ use async_trait::async_trait;
 use futures::StreamExt;
 use model::cluster::Cidr;
 use model::event::{Event, What};
-use model::migration::{Figures, Kind, Migration, Options, Phase, Progress, State, VmMove};
+use model::limits::Limits;
+use model::migration::{Figures, Kind, Migration, Options, Phase, Progress, State, Switch, VmMove};
 use model::news::Abilities;
-use model::plan::{Check, Convergence, Forecast, Needs, Part, Plan};
+use model::plan::{Check, Convergence, Forecast, Needs, Part, Plan, SwitchForecast};
 use model::vm::{Accel, VmSpec, VmState};
 use model::{
     ClusterName, Encap, Entry, Epoch, Locator, Mac, Member, MemberKind, MigrationId, SiteName,
@@ -37,6 +38,7 @@ pub fn vm_member(index: u8) -> Member {
             name(&format!("10.77.0.{index}/24")),
             name(&format!("fd77::{index}/64")),
         ],
+        after: Vec::new(),
         kind: MemberKind::Vm {
             spec: VmSpec {
                 machine: "q35".into(),
@@ -59,6 +61,7 @@ pub fn host_member() -> Member {
         host: name("north-1"),
         mac: Mac([0x52, 0x54, 0, 0x77, 1, 1]),
         addresses: vec![name::<Cidr>("10.77.0.100/24")],
+        after: Vec::new(),
         kind: MemberKind::Host,
     }
 }
@@ -144,6 +147,8 @@ pub fn migration(state: State) -> Migration {
         started_unix_ms: 1_700_000_000_000,
         total_ms: 111.5,
         predicted: Some(plan().predicted()),
+        paused: false,
+        given_mbit: 200.0,
     }
 }
 
@@ -189,6 +194,22 @@ pub fn plan() -> Plan {
         spread_ms: 0.0,
         rate: 20e6,
         rate_from: "measured now".into(),
+        switches: vec![
+            SwitchForecast {
+                switch: Switch::Together,
+                gap_ms: 90.0,
+                window_ms: 40.0,
+                chosen: false,
+                groups: vec![vec![name("shop-1"), name("shop-2")]],
+            },
+            SwitchForecast {
+                switch: Switch::OneByOne,
+                gap_ms: 60.0,
+                window_ms: 220.0,
+                chosen: true,
+                groups: vec![vec![name("shop-1")], vec![name("shop-2")]],
+            },
+        ],
     }
 }
 
@@ -243,6 +264,7 @@ pub struct Fake {
     pub journeys: Mutex<Vec<(ClusterName, SiteName, Options)>>,
     /// What `m-0001` says of itself.
     pub current: Mutex<Migration>,
+    pub limits: Mutex<Limits>,
     told: Mutex<Vec<Event>>,
     feed: tokio::sync::broadcast::Sender<Event>,
 }
@@ -254,6 +276,7 @@ impl Default for Fake {
             linked: Mutex::default(),
             journeys: Mutex::default(),
             current: Mutex::new(migration(State::Arrived)),
+            limits: Mutex::default(),
             told: Mutex::new(events()),
             feed: tokio::sync::broadcast::channel(100).0,
         }
@@ -459,6 +482,27 @@ impl Service for Fake {
 
     async fn rollback(&self, _: &MigrationId) -> Result<Migration, Problem> {
         Ok(migration(State::Preparing))
+    }
+
+    async fn pause(&self, _: &MigrationId) -> Result<Migration, Problem> {
+        let mut paused = migration(State::PreCopy);
+        paused.paused = true;
+        paused.message = "paused by the user; memory flows while the guests run".into();
+        Ok(paused)
+    }
+
+    async fn resume(&self, _: &MigrationId) -> Result<Migration, Problem> {
+        Ok(migration(State::PreCopy))
+    }
+
+    async fn limits(&self) -> Result<Limits, Problem> {
+        Ok(self.limits.lock().expect("not poisoned").clone())
+    }
+
+    async fn set_limits(&self, limits: Option<Limits>) -> Result<Limits, Problem> {
+        let limits = limits.unwrap_or_default();
+        *self.limits.lock().expect("not poisoned") = limits.clone();
+        Ok(limits)
     }
 
     async fn events(&self, from: Option<u64>, follow: bool) -> Result<Events, Problem> {

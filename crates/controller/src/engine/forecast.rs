@@ -1,8 +1,12 @@
 //! What the engine foresees of a gang: the link it shares, the gap of its VMs, the length of their sprints.
 
 use super::steps::Steps;
-use migration::gap::{self, Gap};
+use migration::gap;
 use migration::plan::{Candidate, DRAIN_MS, copy_rate, link_rate};
+use migration::switch::Rhythm;
+use migration::{groups, switch};
+use model::VmName;
+use model::migration::FlipOrder;
 use std::sync::atomic::Ordering;
 
 /// Unlimited iterations before the stop, beyond the time to send what a window left, ms.
@@ -36,21 +40,21 @@ impl Steps {
         copy_rate(&self.candidates(), &self.options)
     }
 
-    /// The gap of a VM in a gang of `vms` of which this many stop together.
-    pub(super) fn predict(&self, vms: usize, together: usize) -> Gap {
+    /// When each of these VMs stops, and the gap that follows from it.
+    pub(super) fn rhythm(&self, vms: &[VmName]) -> Rhythm {
         let first = self.movers.values().next();
         let one_way_ms = self
             .movers
             .values()
             .map(|m| self.delay(&m.target.host, &m.source.host))
             .fold(0.0, f64::max);
-        Gap::predict(gap::Known {
+        let known = gap::Known {
             drain_ms: DRAIN_MS,
             one_way_ms,
-            burst_bytes: self.burst.load(Ordering::Relaxed) * together as u64
+            burst_bytes: self.burst.load(Ordering::Relaxed) * vms.len() as u64
                 / self.movers.len().max(1) as u64,
             link: self.link(),
-            vms,
+            vms: vms.len(),
             cpus: first.map_or(1, |m| m.target.abilities.cpus as usize),
             translated: first.is_some_and(|m| m.target.abilities.accel == "tcg"),
             stall_ms: self
@@ -58,7 +62,20 @@ impl Steps {
                 .iter()
                 .map(|c| c.stall_ms)
                 .fold(0.0, f64::max),
-        })
+        };
+        let armed = vms.iter().filter_map(|vm| self.movers.get(vm));
+        // A circle is refused when the cluster is described.
+        let groups = groups::of(&groups::after(armed.map(|mover| &mover.member)));
+        let groups = groups.unwrap_or_else(|_| vec![vms.to_vec()]);
+        // One that is armed again alone has no group.
+        let switch = switch::chosen(&self.options, groups.len());
+        Rhythm::of(groups, switch, self.options.stagger_ms, known)
+    }
+
+    /// Whether each of its QEMUs stops only when it is told.
+    pub(super) fn can_hold(&self) -> bool {
+        self.options.order != FlipOrder::Redirect
+            && self.movers.values().all(|m| m.source.abilities.prediction)
     }
 
     /// Long enough to send what a window of the hold leaves, and then what was dirtied meanwhile.

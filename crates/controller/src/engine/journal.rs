@@ -72,6 +72,16 @@ mod tests {
                 vm: vm(),
                 burst_bytes: 7,
             },
+            Event::Hitch {
+                vm: vm(),
+                why: "the relay broke".to_owned(),
+            },
+            Event::Again(vm()),
+            Event::Cleared(vm()),
+            Event::Pause,
+            Event::Resume,
+            Event::Paced(vm()),
+            Event::Closed("no".to_owned()),
             Event::NotScheduled("no".to_owned()),
             Event::Cancel,
         ];

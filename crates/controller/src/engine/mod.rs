@@ -3,35 +3,44 @@
 //! | module | job |
 //! |---|---|
 //! | here | the list of migrations, plans, begin and cancel, news to the migration it is for |
+//! | [`queue`] | those that wait for room, and who goes next; limits |
+//! | [`steer`] | cancel, pause, resume, roll back |
 //! | [`run`] | one migration: events in, commands out, what people see of it |
 //! | [`journal`] | what happened, written down before anything is done about it |
 //! | [`steps`] | what each command of the gang takes |
 //! | [`forecast`] | the link, the gap and the sprint that it reckons with |
+//! | [`again`] | attempts made again, and the pace of a pause |
 //! | [`play`] | what is tried until it succeeds: the scripts of `migration::script` |
 //! | [`record`] | phases and figures |
 //! | [`survey`] | what hosts find for a plan, the plan, and what is reserved |
 //! | [`recover`] | what an earlier life of the controller left under way |
 
+mod again;
 mod forecast;
 pub mod journal;
 mod play;
+mod queue;
 mod record;
 mod recover;
 mod run;
+mod steer;
 mod steps;
 mod survey;
 
-use crate::{Events, Hosts, Registry};
+use crate::{Events, Hosts, Registry, problems};
 use api::Problem;
+use model::limits::Limits;
 use model::migration::{Kind, Migration, Options, Plan, Predicted, Progress, State, VmMove};
 use model::news::{Answer, Hello, News};
 use model::order::Order;
 use model::{Cluster, ClusterName, HostName, Member, MemberKind, MigrationId, SiteName};
+use queue::{Queue, Ready};
 use run::Input;
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 use store::{Store, StoreExt};
 use tokio::sync::{OnceCell, mpsc};
+use tokio::task::JoinSet;
 
 /// Where migrations are kept in the store.
 const PREFIX: &str = "migrations/";
@@ -46,6 +55,9 @@ pub struct Engine {
     remembered: OnceCell<()>,
     beginning: tokio::sync::Mutex<()>,
     paths: survey::Paths,
+    queue: Arc<Queue>,
+    /// What is under way ends with the engine; its journal tells the next one.
+    runs: Mutex<JoinSet<()>>,
 }
 
 struct Known {
@@ -63,12 +75,13 @@ pub(crate) struct Mover {
 
 impl Engine {
     /// The engine over all of it. Migrations of earlier lives are listed; one that had not ended is
-    /// brought to an end.
+    /// brought to an end, one that waited waits again. `limits` hold until a user sets others.
     pub fn new(
         hosts: Hosts,
         registry: Registry,
         events: Events,
         store: Arc<dyn Store>,
+        limits: Limits,
     ) -> Arc<Self> {
         let engine = Arc::new(Self {
             hosts,
@@ -79,10 +92,13 @@ impl Engine {
             remembered: OnceCell::new(),
             beginning: tokio::sync::Mutex::default(),
             paths: survey::Paths::default(),
+            queue: Arc::new(Queue::new(limits)),
+            runs: Mutex::default(),
         });
         let (it, mut news) = (Arc::downgrade(&engine), engine.hosts.subscribe());
         let first = engine.clone();
         tokio::spawn(async move { first.remember().await });
+        engine.keep_queue();
         tokio::spawn(async move {
             while let Some((host, news)) = news.recv().await {
                 let Some(engine) = it.upgrade() else { return };
@@ -96,7 +112,19 @@ impl Engine {
     async fn remember(self: &Arc<Self>) {
         self.remembered
             .get_or_init(|| async {
+                self.remember_limits().await;
                 for (cluster, id, seen) in self.read_kept().await {
+                    let was = crate::lock(&seen).clone();
+                    let request = self.request_of(&was);
+                    if was.state == State::Queued {
+                        self.queue.with(|admission| {
+                            admission.wait(request);
+                            admission.pause(&id, was.paused);
+                        });
+                        continue;
+                    }
+                    let given = Some(was.given_mbit).filter(|mbit| *mbit > 0.0);
+                    self.queue.with(|admission| admission.runs(request, given));
                     if let Err(problem) = self.registry.reserve(&cluster, id).await {
                         tracing::error!(%problem, "a cluster on its way could not be reserved");
                     }
@@ -145,6 +173,7 @@ impl Engine {
             | News::Resumed { migration, .. }
             | News::Sent { migration, .. }
             | News::DidNotStop { migration, .. }
+            | News::Interrupted { migration, .. }
             | News::Failed { migration, .. } => migration,
             News::VmGone { .. } => return,
         };
@@ -230,7 +259,7 @@ impl Engine {
         }
     }
 
-    /// Begins one and returns at once.
+    /// Begins one, or takes it into the queue, and returns at once.
     ///
     /// # Errors
     /// When the question makes no sense, a precheck fails, or the cluster is on its way already.
@@ -247,73 +276,48 @@ impl Engine {
             .await?;
         // From the plan until the migration is in the list nobody else may plan: what it reserves counts.
         let _one_at_a_time = self.beginning.lock().await;
-        let plan = self.plan_from(&looked, to, options);
-        if let Some(why) = plan.refusal() {
-            return Err(Problem::refused(
-                format!("'{}' cannot go to '{to}': {why}.", plan.cluster),
-                "See the whole plan with `transhume plan`.",
-            ));
-        }
+        let plan = self.plan_from(&looked, to, options, None);
+        refuse(&plan)?;
+        self.refuse_second(&looked.cluster.name)?;
+        let id = self.next_id()?;
         let survey::Looked {
             cluster,
             from,
             movers,
             ..
         } = looked;
-        let mut options = options.clone();
-        if movers
-            .iter()
-            .any(|m| !m.source.abilities.prediction || !m.target.abilities.prediction)
-            && options.order == model::migration::FlipOrder::BeforeStop
-        {
-            options.order = model::migration::FlipOrder::Redirect;
-        }
-        let (input, inbox) = mpsc::unbounded_channel();
-        let id = self.next_id()?;
-        self.registry.reserve(&cluster.name, id.clone()).await?;
-        let migration = {
-            let Ok(mut all) = self.all.lock() else {
-                return Err(Problem::internal("The list of migrations is lost."));
-            };
-            let migration = Migration {
-                id: id.clone(),
-                cluster: cluster.name.clone(),
-                from,
-                to: to.clone(),
-                kind: Kind::Live,
-                options,
-                state: State::Preparing,
-                message: "the targets are made ready".into(),
-                vms: movers.iter().map(|mover| begun(mover, &plan)).collect(),
-                phases: Vec::new(),
-                started_unix_ms: crate::clock::unix_ms(),
-                total_ms: 0.0,
-                predicted: Some(plan.predicted()),
-            };
-            let seen = Arc::new(Mutex::new(migration.clone()));
-            all.insert(
-                id,
-                Known {
-                    seen: seen.clone(),
-                    input: Some(input.clone()),
-                },
-            );
-            let run = run::Run::new(
-                steps::Steps::new(
-                    self.hosts.clone(),
-                    self.registry.clone(),
-                    &migration,
-                    &movers,
-                    input,
-                ),
-                self.events.clone(),
-                self.store.clone(),
-                seen,
-            );
-            tokio::spawn(run.run(inbox));
-            migration
+        let migration = Migration {
+            id: id.clone(),
+            cluster: cluster.name.clone(),
+            from: from.clone(),
+            to: to.clone(),
+            kind: Kind::Live,
+            options: options.clone(),
+            state: State::Queued,
+            message: "waiting for room".into(),
+            vms: movers.iter().map(|mover| begun(mover, &plan)).collect(),
+            phases: Vec::new(),
+            started_unix_ms: crate::clock::unix_ms(),
+            total_ms: 0.0,
+            predicted: Some(plan.predicted()),
+            paused: false,
+            given_mbit: 0.0,
         };
-        Ok(migration)
+        let ready = Ready {
+            cluster,
+            from,
+            movers,
+            plan,
+        };
+        self.enqueue(migration, ready).await?;
+        let begun = self.get(&id).await?;
+        if begun.state == State::Aborted {
+            return Err(Problem::conflict(
+                problems::sentence(&begun.message),
+                "Try again, or look at the cluster first.",
+            ));
+        }
+        Ok(begun)
     }
 
     fn next_id(&self) -> Result<MigrationId, Problem> {
@@ -376,46 +380,16 @@ impl Engine {
             )
         })
     }
+}
 
-    /// Asks one to go back to its source.
-    ///
-    /// # Errors
-    /// When it is past the point of return, or over.
-    pub async fn cancel(self: &Arc<Self>, id: &MigrationId) -> Result<Migration, Problem> {
-        let seen = self.get(id).await?;
-        let input = self
-            .all
-            .lock()
-            .ok()
-            .and_then(|all| all.get(id).and_then(|known| known.input.clone()));
-        let (reply, answer) = tokio::sync::oneshot::channel();
-        let taken = input.is_some_and(|input| input.send(Input::Cancel(reply)).is_ok());
-        if taken && answer.await.unwrap_or(false) {
-            return self.get(id).await;
-        }
-        Err(Problem::conflict(
-            format!(
-                "Migration {id} is {} and cannot be cancelled.",
-                state_word(seen.state)
-            ),
-            "When it has ended, go back with `transhume migration rollback`.",
-        ))
-    }
-
-    /// Puts a cluster back where a migration took it from.
-    ///
-    /// # Errors
-    /// When it is past the point of return and not over, or nothing of it is away from its source.
-    pub async fn rollback(self: &Arc<Self>, id: &MigrationId) -> Result<Migration, Problem> {
-        let seen = self.get(id).await?;
-        if !seen.state.is_final() {
-            return self.cancel(id).await;
-        }
-        let options = Options {
-            rehearse: false,
-            ..seen.options
-        };
-        self.migrate(&seen.cluster, &seen.from, &options).await
+/// A plan that fails is no migration.
+fn refuse(plan: &Plan) -> Result<(), Problem> {
+    match plan.refusal() {
+        None => Ok(()),
+        Some(why) => Err(Problem::refused(
+            format!("'{}' cannot go to '{}': {why}.", plan.cluster, plan.to),
+            "See the whole plan with `transhume plan`.",
+        )),
     }
 }
 
@@ -439,6 +413,7 @@ fn begun(mover: &Mover, plan: &Plan) -> VmMove {
 /// A state as people say it.
 pub(crate) fn state_word(state: State) -> &'static str {
     match state {
+        State::Queued => "queued",
         State::Preparing => "preparing",
         State::PreCopy => "in pre-copy",
         State::Hold => "on hold",

@@ -33,13 +33,13 @@ impl Steps {
         self.say(match end {
             End::TakenBack => Event::TakenBack(vm),
             End::RunsThere => resolved(vm, true),
-            End::NotThere => resolved(vm, false),
+            End::NotThere | End::Unclear => resolved(vm, false),
             End::Finished => Event::Finished(vm),
             End::Gone => Event::Gone(vm),
         });
     }
 
-    async fn to_the_end(&self, vm: &VmName, script: Script) -> Option<End> {
+    pub(super) async fn to_the_end(&self, vm: &VmName, script: Script) -> Option<End> {
         let mover = self.movers.get(vm)?;
         let ends = Ends {
             source: &mover.source.host,

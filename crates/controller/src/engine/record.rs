@@ -21,6 +21,7 @@ pub(crate) struct Record {
 /// The report's word for the time spent in a state.
 pub(crate) fn phase_name(state: State) -> Option<&'static str> {
     Some(match state {
+        State::Queued => "queued",
         State::Preparing => "prepare",
         State::PreCopy => "pre-copy",
         State::Hold => "hold",
@@ -160,6 +161,7 @@ pub(crate) fn vm_of(news: &News) -> Option<&VmName> {
         | News::Resumed { vm, .. }
         | News::Sent { vm, .. }
         | News::DidNotStop { vm, .. }
+        | News::Interrupted { vm, .. }
         | News::Failed { vm, .. } => vm,
         News::VmGone { .. } => return None,
     })

@@ -25,7 +25,7 @@ const PAUSE: Duration = Duration::from_millis(500);
 /// have begun the migration.
 fn can_go_by(events: &[Event], saved: State) -> bool {
     match saved {
-        State::Preparing => true,
+        State::Queued | State::Preparing => true,
         State::PreCopy | State::Hold => !events.is_empty(),
         _ => false,
     }
@@ -100,7 +100,7 @@ impl Engine {
             match end {
                 End::Finished | End::RunsThere => arrived += 1,
                 End::Gone => gone.push(vm.to_string()),
-                End::TakenBack | End::NotThere => {}
+                End::TakenBack | End::NotThere | End::Unclear => {}
             }
         }
         let (state, message) = match arrived {
@@ -129,8 +129,10 @@ impl Engine {
             ),
         };
         self.registry.release(&migration.cluster);
+        self.queue.left(&migration.id);
         let ended = seen.lock().ok().map(|mut seen| {
             seen.state = state;
+            seen.paused = false;
             seen.message = message.clone();
             seen.clone()
         });

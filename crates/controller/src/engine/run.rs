@@ -1,6 +1,7 @@
 //! One migration: events in, commands out, and what people see of it.
 
 use super::journal::Journal;
+use super::queue::Queue;
 use super::record::{Record, phase_name};
 use super::steps::Steps;
 use crate::Events;
@@ -16,6 +17,11 @@ use tokio::sync::{mpsc, oneshot};
 
 /// News that should have come and has not for this long may be lost.
 const QUIET: Duration = Duration::from_secs(30);
+
+/// What is armed is let go, stops and resumes in this time: a window that closes sooner is closed, ms.
+const SWITCH_MS: u64 = 3000;
+/// A window that is always open is looked at again after this, ms.
+const FAR_MS: u64 = 3_600_000;
 
 /// A store that failed is tried again after this.
 const STORE_AGAIN: Duration = Duration::from_millis(500);
@@ -34,6 +40,12 @@ pub(crate) enum Input {
     RuleSwitch(model::VmName, f64),
     /// The user wants it back; answered with whether it goes.
     Cancel(oneshot::Sender<bool>),
+    /// The user wants it to go no further; answered with whether it stops.
+    Pause(oneshot::Sender<Result<(), String>>),
+    /// The user wants it to go on.
+    Resume(oneshot::Sender<Result<(), String>>),
+    /// Windows may have changed.
+    Windows,
 }
 
 /// A running migration.
@@ -44,6 +56,7 @@ pub(crate) struct Run {
     seen: Arc<Mutex<Migration>>,
     record: Record,
     journal: Journal,
+    queue: Arc<Queue>,
 }
 
 impl Run {
@@ -52,6 +65,7 @@ impl Run {
         events: Events,
         store: Arc<dyn Store>,
         seen: Arc<Mutex<Migration>>,
+        queue: Arc<Queue>,
     ) -> Self {
         let record = Record::new(steps.hosts.now());
         let journal = Journal::of(store.clone(), &steps.id);
@@ -62,6 +76,7 @@ impl Run {
             store,
             seen,
             record,
+            queue,
         }
     }
 
@@ -76,16 +91,30 @@ impl Run {
         let timeout = Duration::from_secs_f64(patience);
         let deadline = tokio::time::sleep(timeout);
         tokio::pin!(deadline);
-        let mut late = false;
+        let (mut late, mut left) = (false, timeout);
+        let closing = tokio::time::sleep(Duration::ZERO);
+        tokio::pin!(closing);
         let quiet = tokio::time::sleep(QUIET);
         tokio::pin!(quiet);
         while !gang.state().is_final() {
             let event = tokio::select! {
                 input = inbox.recv() => match input {
+                    Some(Input::Windows) => {
+                        closing.as_mut().reset(tokio::time::Instant::now());
+                        None
+                    }
                     Some(input) => self.take(input, &gang),
                     None => return,
                 },
-                () = &mut deadline, if !late => {
+                () = &mut closing => {
+                    let open = self.open_ms();
+                    closing.as_mut().reset(tokio::time::Instant::now() + open);
+                    (open.is_zero()).then(|| {
+                        closing.as_mut().reset(tokio::time::Instant::now() + QUIET);
+                        Event::Closed("its window closed before every VM was ready to switch".into())
+                    })
+                }
+                () = &mut deadline, if !late && !gang.is_paused() => {
                     late = true;
                     Some(Event::TimedOut)
                 }
@@ -95,7 +124,15 @@ impl Run {
             quiet.as_mut().reset(tokio::time::Instant::now() + QUIET);
             tracing::debug!(migration = %self.steps.id, ?event);
             self.write_down(&event).await;
+            let was_paused = gang.is_paused();
             let commands = gang.next(event);
+            match (was_paused, gang.is_paused()) {
+                // No time passes for one that is paused.
+                (false, true) => left = deadline.deadline() - tokio::time::Instant::now(),
+                (true, false) => deadline.as_mut().reset(tokio::time::Instant::now() + left),
+                _ => {}
+            }
+            self.steps.paces.now(gang.can_pause(), gang.is_paused());
             self.steps.burst_bytes(gang.burst_bytes());
             self.show(&gang).await;
             self.carry_out(commands);
@@ -112,6 +149,7 @@ impl Run {
             }
         }
         self.steps.release_cluster();
+        self.queue.left(&self.steps.id);
         if self.save().await
             && let Err(error) = self.journal.forget().await
         {
@@ -133,6 +171,19 @@ impl Run {
                 let _ = reply.send(gang.can_cancel());
                 Some(Event::Cancel)
             }
+            Input::Pause(reply) => {
+                let may = self.may_pause(gang);
+                let event = may.is_ok().then_some(Event::Pause);
+                self.show_paused(may.is_ok());
+                let _ = reply.send(may);
+                event
+            }
+            Input::Resume(reply) => {
+                self.show_paused(false);
+                let _ = reply.send(Ok(()));
+                Some(Event::Resume)
+            }
+            Input::Windows => None,
             Input::Predicted(gap_ms) => {
                 if let Ok(mut seen) = self.seen.lock() {
                     for it in &mut seen.vms {
@@ -169,17 +220,50 @@ impl Run {
         }
     }
 
+    /// Why it cannot be paused, if so.
+    fn may_pause(&self, gang: &Gang) -> Result<(), String> {
+        if !gang.can_pause() {
+            let state = super::state_word(gang.state());
+            return Err(format!("it is {state}, and what stops now must go on"));
+        }
+        if gang.state() != State::Preparing && !self.steps.can_hold() {
+            return Err("its QEMU cannot be held, and may stop when it is slowed down".to_owned());
+        }
+        Ok(())
+    }
+
+    fn show_paused(&self, paused: bool) {
+        if let Ok(mut seen) = self.seen.lock() {
+            seen.paused = paused;
+        }
+    }
+
+    /// How long its windows stay open.
+    fn open_ms(&self) -> Duration {
+        let closes = self.queue.closes(&self.steps.id).unwrap_or(0);
+        let left = closes.saturating_sub(crate::clock::unix_ms() + SWITCH_MS);
+        Duration::from_millis(left.min(FAR_MS))
+    }
+
     async fn show(&mut self, gang: &Gang) {
-        let changed = match self.seen.lock() {
+        let message = match gang.is_paused() {
+            true => format!("paused by the user; {}", gang.message()),
+            false => gang.message().to_owned(),
+        };
+        let (changed, said) = match self.seen.lock() {
             Ok(mut seen) => {
-                seen.message = gang.message().to_owned();
-                self.record.state(&mut seen, gang.state())
+                let said = seen.message != message || seen.paused != gang.is_paused();
+                seen.message = message.clone();
+                seen.paused = gang.is_paused();
+                (self.record.state(&mut seen, gang.state()), said)
             }
-            Err(_) => false,
+            Err(_) => (false, false),
         };
         if changed {
             self.save().await;
-            self.tell_phase(gang.state(), gang.message());
+        }
+        if changed || said {
+            self.tell_phase(gang.state(), &message);
         }
     }
 
@@ -256,6 +340,10 @@ fn event_of(host: &HostName, news: News) -> Option<Event> {
         News::Stopped { vm, .. } => Event::Stopped(vm),
         News::Resumed { vm, .. } => Event::Resumed(vm),
         News::DidNotStop { vm, .. } => Event::DidNotStop(vm),
+        News::Interrupted { vm, reason, .. } => Event::Hitch {
+            vm,
+            why: format!("on '{host}': {reason}"),
+        },
         News::Failed {
             vm,
             reason,

@@ -1,8 +1,10 @@
 //! What each command of the gang takes: orders to hosts, changes of the directory.
 
+use super::again::{Paces, may_pass};
 use super::run::Input;
 use super::{Mover, order};
 use crate::{Hosts, Registry};
+use api::problem::Kind;
 use migration::gang::{Command, Event};
 use migration::plan::{BULK_SHARE, DRAIN_MS};
 use migration::schedule::{self, Schedule};
@@ -44,6 +46,16 @@ pub(crate) struct Steps {
     delays: Mutex<BTreeMap<(HostName, HostName), f64>>,
     /// Where each prepared target listens.
     relays: Mutex<BTreeMap<VmName, std::net::SocketAddr>>,
+    pub(super) paces: Paces,
+}
+
+/// What was chosen, with the rate that was given of it.
+fn as_given(migration: &Migration) -> Options {
+    let mut options = migration.options.clone();
+    if migration.given_mbit > 0.0 {
+        options.bandwidth_mbit = migration.given_mbit;
+    }
+    options
 }
 
 /// One-way delay from a host to another one's responder, ms, measured now.
@@ -72,7 +84,7 @@ impl Steps {
             hosts,
             registry,
             id: migration.id.clone(),
-            options: migration.options.clone(),
+            options: as_given(migration),
             cluster: migration.cluster.clone(),
             movers: movers
                 .iter()
@@ -82,6 +94,7 @@ impl Steps {
             burst: AtomicU64::new(0),
             delays: Mutex::default(),
             relays: Mutex::default(),
+            paces: Paces::default(),
         }
     }
 
@@ -206,6 +219,9 @@ impl Steps {
                 sending,
             } => self.play(vm, Script::take_back(flipped, sending)).await,
             Command::Finish(vm) => self.play(vm, Script::finish()).await,
+            Command::Pace { vm, slow } => self.pace(vm, slow).await,
+            Command::Wait { vm, ms } => self.wait(vm, ms).await,
+            Command::Clear { vm, sending } => self.clear(vm, sending).await,
         }
     }
 
@@ -241,7 +257,10 @@ impl Steps {
         };
         let target = &mover.target.host;
         if let Err(problem) = self.registry.admit(&self.cluster, target).await {
-            return self.fail(&vm, problem.to_string());
+            return match problem.kind() {
+                Kind::Unavailable => self.hitch(&vm, problem.detail.clone()),
+                _ => self.fail(&vm, problem.to_string()),
+            };
         }
         let prepare = Order::PrepareTarget {
             migration: self.id.clone(),
@@ -249,7 +268,7 @@ impl Steps {
             member: mover.member.clone(),
             source: mover.source.host.clone(),
         };
-        match order(&self.hosts, target, prepare).await {
+        match self.hosts.order(target, prepare).await {
             Ok(Answer::Prepared { relay }) => {
                 if let Ok(mut relays) = self.relays.lock() {
                     relays.insert(vm.clone(), relay);
@@ -257,7 +276,8 @@ impl Steps {
                 self.say(Event::Prepared(vm));
             }
             Ok(_) => self.fail(&vm, format!("'{target}' did not say where it listens")),
-            Err(why) => self.fail(&vm, why),
+            Err(error) if may_pass(&error) => self.hitch(&vm, error.to_string()),
+            Err(error) => self.fail(&vm, error.to_string()),
         }
     }
 
@@ -291,18 +311,15 @@ impl Steps {
         };
         match order(&self.hosts, &mover.source.host, send).await {
             Ok(_) => self.say(Event::Sending(vm)),
-            Err(why) => self.fail(&vm, why),
+            // The target's relay may be out of reach for a moment, or the source's agent.
+            Err(why) => self.hitch(&vm, why),
         }
     }
 
     async fn arm(&self, vms: Vec<VmName>) {
-        let alone = self.predict(1, 1);
-        let stagger_ms = self.options.stagger_ms.unwrap_or(alone.stagger_ms());
-        let gap = match stagger_ms < alone.total_ms() {
-            true => self.predict(vms.len(), vms.len()),
-            false => self.predict(vms.len(), 1),
-        };
-        tracing::info!(migration = %self.id, ?gap, stagger_ms, total_ms = gap.total_ms(), "predicted gap");
+        let rhythm = self.rhythm(&vms);
+        let gap = rhythm.gap;
+        tracing::info!(migration = %self.id, ?rhythm, total_ms = gap.total_ms(), "predicted gap");
         let _ = self.input.send(Input::Predicted(gap.total_ms()));
         if gap.total_ms() > self.options.max_gap_ms {
             return self.say(Event::NotScheduled(format!(
@@ -334,21 +351,26 @@ impl Steps {
             slack_ms: SLACK_MS + 2.0 * slowest * vms.len() as f64,
             drain_ms: DRAIN_MS,
         };
-        let movers: Vec<_> = vms.iter().filter_map(|vm| self.movers.get(vm)).collect();
+        let steps = rhythm.steps();
+        let movers: Vec<_> = steps
+            .iter()
+            .filter_map(|(vm, wait_ms)| Some((self.movers.get(vm)?, *wait_ms)))
+            .collect();
         // The first moment is the latest that any of them needs.
         let stop_at = movers
             .iter()
-            .map(|m| Schedule::make(&schedule_of(&m.source.host)).stop_at)
+            .map(|(m, _)| Schedule::make(&schedule_of(&m.source.host)).stop_at)
             .max();
         let Some(mut stop_at) = stop_at else {
             return self.say(Event::NotScheduled("there is no VM to stop".to_owned()));
         };
         let mut stops = Vec::new();
-        for mover in movers {
+        for (mover, wait_ms) in movers {
+            stop_at = stop_at.plus_ms(wait_ms);
             match self.arm_one(mover, stop_at, sprint_ms).await {
                 Ok(stop) => {
                     stops.push((mover, stop));
-                    stop_at = stop.plus_ms(stagger_ms);
+                    stop_at = stop;
                 }
                 Err(why) => return self.say(Event::NotScheduled(why)),
             }

@@ -8,11 +8,12 @@ use super::{Engine, Mover, steps};
 use crate::clock;
 use api::Problem;
 use migration::plan::{self, Around, BULK_SHARE, Candidate, Reserved, copy_rate};
+use migration::{groups, switch};
 use model::facts::{Asked, Facts, PathAsked, PathFound, Peer, Survey};
-use model::migration::{Options, Plan};
+use model::migration::{Options, Plan, Switch};
 use model::news::{Answer, Hello};
 use model::order::Order;
-use model::{Cluster, ClusterName, HostName, SiteName};
+use model::{Cluster, ClusterName, HostName, MigrationId, SiteName};
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::sync::Mutex;
@@ -59,7 +60,7 @@ impl Engine {
     ) -> Result<Plan, Problem> {
         self.remember().await;
         let looked = self.look(cluster, to, options, Path::Measured).await?;
-        Ok(self.plan_from(&looked, to, options))
+        Ok(self.plan_from(&looked, to, options, None))
     }
 
     /// Asks every host concerned.
@@ -139,9 +140,16 @@ impl Engine {
         }
     }
 
-    /// The plan that follows from what was found, and from what is reserved now.
-    pub(super) fn plan_from(&self, looked: &Looked, to: &SiteName, options: &Options) -> Plan {
-        let reserved = self.reserved();
+    /// The plan that follows from what was found, and from what is reserved now by others than `by`.
+    pub(super) fn plan_from(
+        &self,
+        looked: &Looked,
+        to: &SiteName,
+        options: &Options,
+        by: Option<&MigrationId>,
+    ) -> Plan {
+        let mut reserved = self.reserved();
+        reserved.retain(|one| Some(&one.by) != by);
         let candidates: Vec<_> = looked
             .movers
             .iter()
@@ -166,7 +174,18 @@ impl Engine {
             now_s: i64::try_from(clock::unix_ms() / 1000).unwrap_or(i64::MAX),
             reserved: &reserved,
         };
-        plan::make(&around, &candidates, options)
+        let order = groups::of(&groups::after(candidates.iter().map(|c| c.member)));
+        let order = order.unwrap_or_default();
+        let mut chosen = options.clone();
+        if order.len() == 1 && switch::chosen(options, 1) == Switch::Together {
+            chosen.stagger_ms = Some(0.0);
+        }
+        let mut plan = plan::make(&around, &candidates, &chosen);
+        if !candidates.is_empty() {
+            let known = switch::before(&candidates, options);
+            plan.switches = switch::forecast(&order, options, known);
+        }
+        plan
     }
 
     /// What every migration that has not ended keeps at its target.

@@ -27,6 +27,7 @@ pub(super) fn patience(order: &Order) -> Duration {
         | Order::Apply { .. }
         | Order::Arm { .. }
         | Order::Release { .. }
+        | Order::Pace { .. }
         | Order::Continue { .. }
         | Order::Gate { .. }
         | Order::ListVms => seconds(10),

@@ -8,6 +8,7 @@ use crate::problems;
 use api::Problem;
 use control::Key;
 use futures::future::join_all;
+use migration::groups;
 use model::event::What;
 use model::news::{Answer, Hello};
 use model::order::Order;
@@ -22,6 +23,8 @@ struct Wanted {
     gone: Vec<Key>,
     /// VMs that are there already, with the host where each is.
     vms: Vec<(Member, HostName)>,
+    /// Members that are there already and come after others than before.
+    reordered: Vec<Member>,
 }
 
 impl Registry {
@@ -32,6 +35,7 @@ impl Registry {
     /// What stands in the way; what was linked for it is unlinked again.
     pub async fn apply(&self, spec: Cluster) -> Result<(), Problem> {
         api::check::cluster(&spec)?;
+        in_order(&spec.members)?;
         let _gate = self.enter_alone(&spec.name).await?;
         let state = self.inner.state.lock().await;
         let fresh = !state.clusters.contains_key(&spec.name);
@@ -40,6 +44,7 @@ impl Registry {
             new,
             gone,
             vms,
+            reordered,
         } = state.wanted(&spec)?;
         drop(state);
         let cluster = &described.name;
@@ -63,6 +68,7 @@ impl Registry {
                 return Err(problem);
             }
         };
+        self.reorder(&net, reordered).await?;
         let started = self.revive(&net, vms).await;
         let ended = match gone.is_empty() {
             true => Ok(()),
@@ -126,6 +132,29 @@ impl Registry {
             .clusters
             .insert(described.name.clone(), described.clone());
         Ok(net)
+    }
+
+    /// Keeps what members come after.
+    async fn reorder(&self, net: &Net, members: Vec<Member>) -> Result<(), Problem> {
+        if members.is_empty() {
+            return Ok(());
+        }
+        let mut state = self.inner.state.lock().await;
+        let mut kept = Vec::new();
+        for member in members {
+            let key = (net.cluster.clone(), member.name.clone());
+            if let Some(now) = state.members.get(&key) {
+                let now = now.clone();
+                kept.push((key, super::state::Kept { member, ..now }));
+            }
+        }
+        let rows = kept
+            .iter()
+            .try_fold(Txn::new(), |txn, (_, now)| txn.put_member(now));
+        let rows = rows.map_err(|error| problems::store(&error))?;
+        state.ledger.link(net, &[], rows).await?;
+        state.members.extend(kept);
+        Ok(())
     }
 
     /// Forgets a cluster without members; one that was never made is fine.
@@ -204,6 +233,7 @@ impl State {
             new: Vec::new(),
             gone: Vec::new(),
             vms: Vec::new(),
+            reordered: Vec::new(),
         };
         for member in &spec.members {
             let key = (spec.name.clone(), member.name.clone());
@@ -213,6 +243,13 @@ impl State {
                 continue;
             };
             same(&kept.member, member, &entry.locator.host)?;
+            if kept.member.after != member.after {
+                let after = member.after.clone();
+                wanted.reordered.push(Member {
+                    after,
+                    ..kept.member.clone()
+                });
+            }
             if matches!(member.kind, MemberKind::Vm { .. }) {
                 wanted
                     .vms
@@ -229,6 +266,16 @@ impl State {
     }
 }
 
+/// Refuses an order that no switchover can keep.
+pub(super) fn in_order<'a>(members: impl IntoIterator<Item = &'a Member>) -> Result<(), Problem> {
+    let order = groups::check(&groups::after(members));
+    order.map_err(|error| {
+        let text = error.to_string();
+        let (what, way_out) = text.split_once("; ").unwrap_or((&text, ""));
+        Problem::invalid(problems::sentence(what), problems::sentence(way_out))
+    })
+}
+
 /// Refuses to change a member under its own name: its guest would be none the wiser.
 fn same(kept: &Member, wanted: &Member, at: &HostName) -> Result<(), Problem> {
     let name = &kept.name;
@@ -243,6 +290,8 @@ fn same(kept: &Member, wanted: &Member, at: &HostName) -> Result<(), Problem> {
     }
     let as_kept = Member {
         host: kept.host.clone(),
+        // What it comes after is the controller's own affair.
+        after: kept.after.clone(),
         ..wanted.clone()
     };
     if as_kept != *kept {

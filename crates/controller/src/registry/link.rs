@@ -29,6 +29,12 @@ impl Registry {
         let described = self.inner.state.lock().await.clusters.get(cluster).cloned();
         let described = described.ok_or_else(|| no_such_cluster(cluster))?;
         let name = member.name.clone();
+        {
+            let state = self.inner.state.lock().await;
+            let others = state.members_of(cluster).map(|kept| &kept.member);
+            let others = others.filter(|other| other.name != name);
+            super::apply::in_order(others.chain([&member]))?;
+        }
         let (net, entries) = self.link_all(&described, vec![member]).await?;
         let linked = entries.into_iter().next();
         let entry = linked.ok_or_else(|| super::no_such_member(cluster, &name))?;

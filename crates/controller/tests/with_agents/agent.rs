@@ -185,6 +185,37 @@ impl Held {
             .count()
     }
 
+    /// What an agent answers of a migration; what happens then is the test's to tell.
+    fn migrate(&mut self, order: &Order) -> Result<Answer, String> {
+        match order {
+            Order::PrepareTarget { net, member, .. } => {
+                let key = (net.cluster.clone(), member.name.clone());
+                self.vms.insert(key, VmState::Incoming);
+                let relay = SocketAddr::from(([192, 0, 2, 2], 7000));
+                Ok(Answer::Prepared { relay })
+            }
+            Order::DiscardTarget { cluster, vm, .. } => {
+                self.vms.remove(&(cluster.clone(), vm.clone()));
+                Ok(Answer::Done)
+            }
+            Order::Arm { stop_at, .. } => Ok(Answer::Armed {
+                stop_at: *stop_at,
+                burst_bytes: 0,
+            }),
+            Order::ReturnQueue { .. } | Order::AbortSource { .. } => {
+                Ok(Answer::Queue { packets: 0 })
+            }
+            Order::Migrate { .. }
+            | Order::Pace { .. }
+            | Order::Release { .. }
+            | Order::Gate { .. }
+            | Order::Verify { .. }
+            | Order::FinishTarget { .. }
+            | Order::FinishSource { .. } => Ok(Answer::Done),
+            other => Err(format!("this agent cannot {other:?}")),
+        }
+    }
+
     /// Rows as people read them: member, host, epoch.
     pub(crate) fn places(&self) -> Vec<(String, String, u64)> {
         let rows = self.rows.values();
@@ -270,7 +301,7 @@ impl Held {
                     stall_ms: 0.0,
                 });
             }
-            other => return Err(format!("this agent cannot {other:?}")),
+            other => return self.migrate(other),
         }
         Ok(Answer::Done)
     }

@@ -10,5 +10,6 @@ mod latency;
 mod linking;
 mod orders;
 mod placing;
+mod queueing;
 mod random;
 mod restarting;

@@ -141,6 +141,7 @@ fn cluster(name: &str, number: u8, places: &[&str]) -> Result<Cluster, PartError
                 address,
                 prefix: 24,
             }],
+            after: Vec::new(),
             kind: MemberKind::Host,
         })
     };

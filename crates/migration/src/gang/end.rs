@@ -96,7 +96,7 @@ impl Gang {
             commands.push(Command::TakeBack {
                 vm: name.clone(),
                 flipped: vm.flipped || vm.stage >= Stage::Released,
-                sending: vm.stage >= Stage::Prepared,
+                sending: vm.sent || vm.stage >= Stage::Prepared,
             });
             vm.stage = Stage::GoingBack;
         }

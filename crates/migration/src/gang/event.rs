@@ -57,6 +57,28 @@ pub enum Event {
         /// The target may have started it.
         in_doubt: bool,
     },
+    /// A command for a VM that was not released did not succeed, or its stream broke, for a reason that
+    /// may pass.
+    Hitch {
+        /// The VM.
+        vm: VmName,
+        /// One sentence.
+        why: String,
+    },
+    /// The time of a [`Command::Wait`] is over.
+    Again(VmName),
+    /// What an attempt left of a VM is put away at both ends.
+    Cleared(VmName),
+    /// That could not be done.
+    NotCleared(VmName),
+    /// The user wants it to go no further.
+    Pause,
+    /// The user wants it to go on.
+    Resume,
+    /// A VM is sent as fast as it may be again, after a pause.
+    Paced(VmName),
+    /// The window in which it may switch over is about to close; one sentence.
+    Closed(String),
     /// The target was asked for a VM in doubt.
     Resolved {
         /// The VM.
@@ -109,4 +131,26 @@ pub enum Command {
     },
     /// Give up the source, keep the target.
     Finish(VmName),
+    /// Send a VM at a trickle, or as fast as it may be again; the latter is answered by
+    /// [`Event::Paced`] and tried until it succeeds or another one follows.
+    Pace {
+        /// The VM.
+        vm: VmName,
+        /// At a trickle.
+        slow: bool,
+    },
+    /// Answer with [`Event::Again`] after this.
+    Wait {
+        /// The VM.
+        vm: VmName,
+        /// How long, ms.
+        ms: u64,
+    },
+    /// Put away what an attempt left of a VM at both ends.
+    Clear {
+        /// The VM.
+        vm: VmName,
+        /// Whether its source may have begun to send.
+        sending: bool,
+    },
 }

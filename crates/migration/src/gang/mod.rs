@@ -7,10 +7,14 @@
 //! - no source is given up before every VM of the gang has answered at the target,
 //! - a VM in doubt is asked for at the target before anybody lets it run elsewhere,
 //! - once a VM may run at the target, its target is never discarded,
-//! - everything that was prepared is either finished or taken back.
+//! - everything that was prepared is either finished or taken back,
+//! - nothing is armed while the user has paused it,
+//! - nothing is tried again once a VM may be released.
 
 mod end;
 mod event;
+mod pause;
+mod retry;
 #[cfg(test)]
 mod tests;
 
@@ -24,6 +28,8 @@ use std::collections::BTreeMap;
 /// How far a VM is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Stage {
+    /// An attempt came to nothing; the next one is waited for.
+    Hitched,
     New,
     Prepared,
     Sending,
@@ -53,6 +59,8 @@ pub struct Gang {
     rehearse: bool,
     /// So many [`Command::Arm`] are under way.
     arming: usize,
+    /// The user wants it to go no further.
+    paused: bool,
 }
 
 #[derive(Debug, Clone, PartialEq)]
@@ -60,6 +68,14 @@ struct Vm {
     stage: Stage,
     flipped: bool,
     burst_bytes: u64,
+    /// Its source was told to send.
+    sent: bool,
+    /// It is sent at a trickle.
+    slow: bool,
+    /// So many attempts came to nothing.
+    hitches: u32,
+    /// What it hitched at is taken up when the gang is resumed.
+    parked: bool,
 }
 
 /// A VM that did not stop is armed again this often.
@@ -77,6 +93,10 @@ impl Gang {
                         stage: Stage::New,
                         flipped: false,
                         burst_bytes: 0,
+                        sent: false,
+                        slow: false,
+                        hitches: 0,
+                        parked: false,
                     },
                 )
             })
@@ -92,6 +112,7 @@ impl Gang {
                 attempts: 0,
                 rehearse: false,
                 arming: 0,
+                paused: false,
             },
             commands,
         )
@@ -122,7 +143,7 @@ impl Gang {
     pub fn settle(&self, vm: &VmName) -> Script {
         match self.vms.get(vm) {
             Some(it) if !self.may_have_gone(vm) => {
-                Script::take_back(false, it.stage >= Stage::Prepared)
+                Script::take_back(false, it.sent || it.stage >= Stage::Prepared)
             }
             _ => Script::settle(),
         }
@@ -167,8 +188,10 @@ impl Gang {
             Event::Prepared(vm) => self.on_prepared(&vm),
             Event::Sending(vm) => {
                 self.raise(&vm, Stage::Prepared, Stage::Sending);
-                Vec::new()
+                self.slow_down()
             }
+            // What is level at a trickle need not be level at full rate.
+            Event::Held { vm, .. } if self.vms.get(&vm).is_some_and(|vm| vm.slow) => Vec::new(),
             Event::Held { vm, burst_bytes } => {
                 if let Some(it) = self.vms.get_mut(&vm) {
                     it.burst_bytes = burst_bytes;
@@ -178,11 +201,20 @@ impl Gang {
                 self.when_all_held()
             }
             Event::WontConverge { why, .. } if self.can_cancel() => self.back(&why),
-            Event::TimedOut if self.can_cancel() => {
+            Event::TimedOut if self.can_cancel() && !self.paused => {
                 self.back("it took longer than allowed until every VM was ready to switch")
             }
             Event::WontConverge { .. } | Event::TimedOut => Vec::new(),
             Event::Overdue => self.on_overdue(),
+            Event::Pause => self.on_pause(),
+            Event::Resume => self.on_resume(),
+            Event::Paced(vm) => self.on_paced(&vm),
+            Event::Closed(why) if self.can_pause() => self.back(&why),
+            Event::Closed(_) => Vec::new(),
+            Event::Hitch { vm, why } => self.on_hitch(vm, &why),
+            Event::Again(vm) => self.on_again(vm),
+            Event::Cleared(vm) => self.on_cleared(vm),
+            Event::NotCleared(vm) => self.on_not_cleared(vm),
             Event::Cancel if self.can_cancel() => self.back("cancelled"),
             Event::Cancel => Vec::new(),
             Event::Scheduled => self.on_scheduled(),
@@ -222,6 +254,9 @@ impl Gang {
                 self.end_if_done();
                 Vec::new()
             }
+            Event::Gone(vm) if self.stage(&vm) == Some(Stage::Hitched) => {
+                self.back(&format!("'{vm}' has ended at the source by itself"))
+            }
             Event::Gone(vm) => {
                 self.raise(&vm, Stage::GoingBack, Stage::Gone);
                 self.end_if_done();
@@ -256,12 +291,25 @@ impl Gang {
 
     fn on_prepared(&mut self, vm: &VmName) -> Vec<Command> {
         self.raise(vm, Stage::New, Stage::Prepared);
-        if self.state != State::Preparing || !self.all(Stage::Prepared) {
+        self.send_prepared()
+    }
+
+    /// Sends what is prepared, the first time all VMs together.
+    fn send_prepared(&mut self) -> Vec<Command> {
+        let first = self.state == State::Preparing && self.all(Stage::Prepared);
+        let under_way = matches!(self.state, State::PreCopy | State::Hold);
+        let prepared = |vm: &Vm| vm.stage == Stage::Prepared && !vm.sent;
+        if self.paused || !first && !under_way || !self.vms.values().any(prepared) {
             return Vec::new();
         }
         self.state = State::PreCopy;
         self.message = "memory flows while the guests run".into();
-        self.vms.keys().cloned().map(Command::Send).collect()
+        let them = self.vms.iter_mut().filter(|(_, vm)| prepared(vm));
+        them.map(|(name, vm)| {
+            vm.sent = true;
+            Command::Send(name.clone())
+        })
+        .collect()
     }
 
     fn when_all_held(&mut self) -> Vec<Command> {
@@ -277,6 +325,9 @@ impl Gang {
             .collect();
         if !waiting.is_empty() {
             self.message = format!("on hold for {}", waiting.join(", "));
+            return Vec::new();
+        }
+        if self.paused {
             return Vec::new();
         }
         self.state = State::Armed;

@@ -82,6 +82,121 @@ fn a_rehearsal_releases_nobody_and_flips_back() {
     );
 }
 
+fn held(n: u8) -> Event {
+    Event::Held {
+        vm: vm(n),
+        burst_bytes: 1,
+    }
+}
+
+#[test]
+fn a_paused_gang_is_not_armed_before_it_is_resumed_and_level_again() {
+    let (mut gang, _) = Gang::begin([vm(1), vm(2)], FlipOrder::BeforeStop);
+    for n in [1, 2] {
+        gang.next(Event::Prepared(vm(n)));
+    }
+    gang.next(Event::Sending(vm(1)));
+    gang.next(held(1));
+    let slow = |n, slow| Command::Pace { vm: vm(n), slow };
+    assert_eq!(gang.next(Event::Pause), [slow(1, true)]);
+    assert_eq!(gang.next(Event::Sending(vm(2))), [slow(2, true)]);
+    assert!(gang.next(held(2)).is_empty() && gang.next(held(1)).is_empty());
+    assert!(
+        gang.next(Event::TimedOut).is_empty(),
+        "no time passes for it"
+    );
+    assert!(gang.is_paused());
+    assert_eq!(gang.next(Event::Resume), [slow(1, false), slow(2, false)]);
+    assert!(gang.next(held(1)).is_empty(), "from before it was paced");
+    for n in [1, 2] {
+        gang.next(Event::Paced(vm(n)));
+    }
+    assert!(gang.next(held(1)).is_empty());
+    assert_eq!(gang.next(held(2)), [Command::Arm(vec![vm(1), vm(2)])]);
+    assert!(!gang.can_pause());
+    gang.next(Event::Pause);
+    assert!(!gang.is_paused());
+}
+
+#[test]
+fn a_gang_that_is_paused_before_it_sends_sends_when_it_is_resumed() {
+    let (mut gang, _) = Gang::begin([vm(1)], FlipOrder::BeforeStop);
+    gang.next(Event::Pause);
+    assert!(gang.next(Event::Prepared(vm(1))).is_empty());
+    assert_eq!(gang.next(Event::Resume), [Command::Send(vm(1))]);
+}
+
+#[test]
+fn a_target_that_did_not_wait_through_a_pause_is_made_ready_again_after_it() {
+    let (mut gang, _) = Gang::begin([vm(1)], FlipOrder::BeforeStop);
+    gang.next(Event::Pause);
+    gang.next(Event::Prepared(vm(1)));
+    let late = Event::Hitch {
+        vm: vm(1),
+        why: "nobody dialled".into(),
+    };
+    assert!(gang.next(late).is_empty());
+    let clear = Command::Clear {
+        vm: vm(1),
+        sending: false,
+    };
+    assert_eq!(gang.next(Event::Resume), [clear]);
+    assert_eq!(gang.next(Event::Cleared(vm(1))), [Command::Prepare(vm(1))]);
+    assert_eq!(gang.next(Event::Prepared(vm(1))), [Command::Send(vm(1))]);
+}
+
+#[test]
+fn an_attempt_that_failed_is_made_again_with_growing_waits_up_to_the_limit() {
+    let (mut gang, _) = Gang::begin([vm(1), vm(2)], FlipOrder::BeforeStop);
+    let hitch = || Event::Hitch {
+        vm: vm(1),
+        why: "the relay broke".into(),
+    };
+    gang.next(Event::Prepared(vm(1)));
+    gang.next(Event::Prepared(vm(2)));
+    let mut waits = Vec::new();
+    for _ in 0..retry::RETRIES {
+        match &gang.next(hitch())[..] {
+            [Command::Wait { ms, .. }] => waits.push(*ms),
+            other => panic!("{other:?}"),
+        }
+        assert!(gang.next(hitch()).is_empty(), "the other end tells as well");
+        if waits.len() == 3 {
+            assert_eq!(
+                gang.message(),
+                "the relay broke; trying 'vm-1' again in 4 s, third of five"
+            );
+        }
+        let clear = gang.next(Event::Again(vm(1)));
+        assert_eq!(
+            clear,
+            [Command::Clear {
+                vm: vm(1),
+                sending: true
+            }]
+        );
+        assert_eq!(gang.next(Event::Cleared(vm(1))), [Command::Prepare(vm(1))]);
+        assert_eq!(gang.next(Event::Prepared(vm(1))), [Command::Send(vm(1))]);
+    }
+    assert_eq!(waits, [1000, 2000, 4000, 8000, 16_000]);
+    let back = gang.next(hitch());
+    assert!(matches!(
+        back[..],
+        [Command::TakeBack { .. }, Command::TakeBack { .. }]
+    ));
+    assert!(gang.message().contains("5 times"), "{}", gang.message());
+}
+
+#[test]
+fn a_window_that_closes_takes_back_what_is_not_armed() {
+    let (mut gang, _) = Gang::begin([vm(1)], FlipOrder::BeforeStop);
+    gang.next(Event::Prepared(vm(1)));
+    let mut armed = gang.clone();
+    assert_eq!(gang.next(Event::Closed("closed".into())).len(), 1);
+    armed.next(held(1));
+    assert!(armed.next(Event::Closed("closed".into())).is_empty());
+}
+
 /// A gang of one that has stopped at its source.
 fn stopped() -> Gang {
     let (mut gang, _) = Gang::begin([vm(1)], FlipOrder::BeforeStop);
@@ -204,6 +319,17 @@ fn events() -> impl Strategy<Value = Event> {
         Just(Event::Cancel),
         Just(Event::TimedOut),
         Just(Event::Overdue),
+        Just(Event::Pause),
+        Just(Event::Resume),
+        Just(Event::Closed("x".into())),
+        who.clone().prop_map(Event::Paced),
+        who.clone().prop_map(|vm| Event::Hitch {
+            vm,
+            why: "x".into()
+        }),
+        who.clone().prop_map(Event::Again),
+        who.clone().prop_map(Event::Cleared),
+        who.clone().prop_map(Event::NotCleared),
         who.clone().prop_map(Event::Finished),
         who.clone().prop_map(Event::Gone),
         who.prop_map(Event::TakenBack),
@@ -222,6 +348,7 @@ proptest! {
         let mut resumed = std::collections::BTreeSet::new();
         let mut gone_back = std::collections::BTreeSet::new();
         let mut asked = std::collections::BTreeSet::new();
+        let mut may_run = false;
         for event in events {
             scheduled |= event == Event::Scheduled;
             let before = gang.clone();
@@ -234,7 +361,14 @@ proptest! {
             }
             for command in commands {
                 match command {
-                    Command::Release(_) => prop_assert!(scheduled),
+                    Command::Release(_) => {
+                        prop_assert!(scheduled && !gang.is_paused());
+                        may_run = true;
+                    }
+                    Command::Arm(_) => prop_assert!(!gang.is_paused()),
+                    Command::Wait { .. } | Command::Clear { .. } | Command::Prepare(_) | Command::Send(_) => {
+                        prop_assert!(!may_run, "tried again after the release: {event:?}");
+                    }
                     Command::Finish(vm) => prop_assert!(verified.contains(&vm) && resumed.contains(&vm)),
                     Command::TakeBack { vm, .. } => {
                         prop_assert!(!resumed.contains(&vm), "{vm} runs at the target and was taken back");

@@ -80,6 +80,9 @@ pub struct Reserved {
 const TRANSLATED_RATE: f64 = 25e6;
 /// Wire rate in bulk, as a share of the link: the rest is for everybody else.
 pub const BULK_SHARE: f64 = 0.82;
+/// What a VM is taken to send after its stop, bytes: device state, and the pages of the last few ms, of
+/// which mostly the differences travel.
+pub(crate) const BURST: u64 = 24 << 10;
 /// Last packet to stop, ms.
 pub const DRAIN_MS: f64 = 6.0;
 /// Memory that QEMU takes besides the guest's, MiB; an emulator keeps what it has translated.
@@ -197,6 +200,7 @@ pub fn make(around: &Around<'_>, candidates: &[Candidate<'_>], options: &Options
         spread_ms: foreseen.spread_ms,
         rate: rate.all,
         rate_from: rate.from,
+        switches: Vec::new(),
         vms: foreseen.vms,
         phases: foreseen.phases,
     }

@@ -2,16 +2,13 @@
 //! so that each can be put beside what came of it.
 
 use super::copying::Copying;
-use super::{Candidate, DRAIN_MS, link_rate, needs};
+use super::{BURST, Candidate, DRAIN_MS, link_rate, needs};
 use crate::gap::{Gap, Known};
 use model::facts::{GuestMemory, VmFound};
 use model::migration::Options;
 use model::plan::{Convergence, Forecast, Part};
 use model::{Member, MemberKind};
 
-/// What a VM is taken to send after its stop, bytes: device state, and the pages of the last few ms, of
-/// which mostly the differences travel.
-const BURST: f64 = 24576.0;
 /// Of what a guest dirties, the last burst has this long, s.
 const BURST_S: f64 = 0.004;
 /// Ports, an incoming QEMU, and the source's connection to it, besides round trips, ms.
@@ -107,7 +104,7 @@ fn gaps(candidates: &[Candidate<'_>], options: &Options) -> Gaps {
     let first = candidates.first();
     let burst = candidates
         .iter()
-        .map(|c| BURST + BURST_S * dirty_rate(c).unwrap_or(0.0))
+        .map(|c| BURST as f64 + BURST_S * dirty_rate(c).unwrap_or(0.0))
         .fold(0.0, f64::max);
     let predict = |vms: usize, together: usize| {
         Gap::predict(Known {

@@ -27,9 +27,13 @@ fn ten_thousand_migrations_with_faults_lose_no_vm() {
     };
     let mut ends: BTreeMap<&str, u64> = BTreeMap::new();
     let mut broken = Vec::new();
+    let (mut again, mut pauses) = (0, 0);
     for seed in seeds.clone() {
         let mut run = Run::new(seed);
-        match run.play_out() {
+        let played = run.play_out();
+        again += run.again;
+        pauses += run.pauses;
+        match played {
             Ok(State::Arrived) => *ends.entry("arrived").or_default() += 1,
             Ok(State::Aborted) => *ends.entry("aborted").or_default() += 1,
             Ok(_) => *ends.entry("split").or_default() += 1,
@@ -41,7 +45,7 @@ fn ten_thousand_migrations_with_faults_lose_no_vm() {
             }
         }
     }
-    println!("{ends:?}");
+    println!("{ends:?}, {again} attempts made again, {pauses} pauses");
     assert!(
         broken.is_empty(),
         "{} of {} broke a promise; the first: {:#?}",
@@ -54,5 +58,6 @@ fn ten_thousand_migrations_with_faults_lose_no_vm() {
             ends.len() == 3 && ends.values().all(|n| *n > 100),
             "{ends:?}"
         );
+        assert!(again > RUNS / 10 && pauses > RUNS / 10);
     }
 }

@@ -1,9 +1,11 @@
 //! One migration with its faults: a controller, the network to two agents, and time.
 
+mod tasks;
+
 use crate::chance::Chance;
 use crate::world::{Ask, Effects, Later, Target, Told, World};
 use migration::gang::{Command, Event, Gang};
-use migration::script::{Do, End, Heard, Script, Side};
+use migration::script::{Script, Side};
 use model::migration::{FlipOrder, State};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -32,11 +34,25 @@ enum Task {
     Script {
         at: usize,
         script: Script,
-        settles: bool,
+        to: Purpose,
+    },
+    /// A VM's pace, until it is taken or another one follows.
+    Pace {
+        at: usize,
+        slow: bool,
+        number: u64,
     },
     Discard {
         at: usize,
     },
+}
+
+/// What a script is played for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Purpose {
+    Gang,
+    Attempt,
+    Settle,
 }
 
 #[derive(Debug, Clone)]
@@ -70,6 +86,16 @@ enum Happening {
     LinkUp(Side),
     WanUp,
     TimedOut,
+    /// The user has paused it and resumes it.
+    Resume,
+    /// The time of a wait is over.
+    Again(usize),
+    /// A pace that was not taken is told again.
+    PaceAgain {
+        task: u64,
+        at: usize,
+        slow: bool,
+    },
     /// Nothing was heard since this many events.
     Quiet(u64),
 }
@@ -100,6 +126,15 @@ pub(crate) struct Run {
     heard: u64,
     journal: Vec<Event>,
     ended: Option<State>,
+    /// Number of the newest pace of each VM.
+    paces: BTreeMap<usize, u64>,
+    /// The gang was told to do this while it was paused, or after a release.
+    forbidden: Option<String>,
+    released: bool,
+    /// So many attempts were made again.
+    pub(crate) again: u64,
+    /// So many pauses took effect.
+    pub(crate) pauses: u64,
     pub(crate) story: Vec<String>,
 }
 
@@ -138,6 +173,11 @@ impl Run {
             heard: 0,
             journal: Vec::new(),
             ended: None,
+            paces: BTreeMap::new(),
+            forbidden: None,
+            released: false,
+            again: 0,
+            pauses: 0,
             story: Vec::new(),
         };
         run.at(CONVERGE, Happening::TimedOut);
@@ -160,6 +200,9 @@ impl Run {
             }
             self.tell(&what);
             self.happens(what);
+            if let Some(what) = self.forbidden.take() {
+                return Err(what);
+            }
             for at in 0..self.world.vms.len() {
                 if self.world.places(at) > 1 {
                     return Err(format!("in two places: {:?}", self.world.vms[at]));
@@ -267,7 +310,7 @@ impl Run {
         let lasts = self.chance.between(50, 12_000);
         let side = self.chance.of(&[Side::Source, Side::Target]);
         let mut effects = Effects::default();
-        match self.chance.between(0, 10) {
+        match self.chance.between(0, 12) {
             0..=2 if self.world.host(side).up => {
                 self.story
                     .push(format!("{:>7} agent killed: {side:?}", self.now));
@@ -299,6 +342,13 @@ impl Run {
                 self.at(self.now + lasts, Happening::LinkUp(side));
             }
             9 => self.event(Event::Cancel),
+            11..=12 => {
+                self.event(Event::Pause);
+                if self.gang.as_ref().is_some_and(Gang::is_paused) {
+                    self.pauses += 1;
+                    self.at(self.now + lasts, Happening::Resume);
+                }
+            }
             10 if self.chance.one_in(3) => {
                 let at = self.chance.between(0, self.world.vms.len() as u64 - 1) as usize;
                 self.story
@@ -368,13 +418,24 @@ impl Run {
                     let names = self.world.vms.iter().map(|vm| vm.name.clone());
                     let gang = Gang::replay(names, (self.order, false), self.journal.clone());
                     for at in 0..self.world.vms.len() {
-                        self.play(at, gang.settle(&self.world.vms[at].name), true);
+                        self.play(at, gang.settle(&self.world.vms[at].name), Purpose::Settle);
                     }
                 }
             }
             Happening::LinkUp(side) => self.links[slot(side)].down = false,
             Happening::WanUp => self.world.wan = true,
+            Happening::TimedOut if self.gang.as_ref().is_some_and(Gang::is_paused) => {
+                // No time passes for one that is paused.
+                self.at(self.now + AGAIN, Happening::TimedOut);
+            }
             Happening::TimedOut => self.event(Event::TimedOut),
+            Happening::Resume => self.event(Event::Resume),
+            Happening::PaceAgain { task, at, slow } => self.pace(task, at, slow),
+            Happening::Again(at) => {
+                self.again += 1;
+                let vm = self.world.vms[at].name.clone();
+                self.event(Event::Again(vm));
+            }
             Happening::Quiet(heard) if heard == self.heard => {
                 self.event(Event::Overdue);
             }
@@ -397,218 +458,5 @@ impl Run {
         }
         self.at(self.now + QUIET, quiet);
         self.begin(commands);
-    }
-
-    fn begin(&mut self, commands: Vec<Command>) {
-        for command in commands {
-            self.story
-                .push(format!("{:>7}   command {command:?}", self.now));
-            let (at, script) = match &command {
-                Command::Prepare(vm) => (self.world.index(vm), Err((Side::Target, Ask::Prepare))),
-                Command::Send(vm) => (self.world.index(vm), Err((Side::Source, Ask::Send))),
-                Command::Release(vm) => (self.world.index(vm), Err((Side::Source, Ask::Release))),
-                Command::Verify(vm) => (self.world.index(vm), Err((Side::Target, Ask::Verify))),
-                Command::Continue(_) => continue,
-                Command::Flip(vm) => {
-                    let at = self.world.index(vm);
-                    self.world.vms[at].place = Side::Target;
-                    continue;
-                }
-                Command::Arm(vms) => {
-                    let left = vms.iter().map(|vm| self.world.index(vm)).collect();
-                    let task = self.task(Task::Arm { left });
-                    self.arm_next(task);
-                    continue;
-                }
-                Command::Ask(vm) => (self.world.index(vm), Ok(Script::ask())),
-                Command::Finish(vm) => (self.world.index(vm), Ok(Script::finish())),
-                Command::TakeBack {
-                    vm,
-                    flipped,
-                    sending,
-                } => (
-                    self.world.index(vm),
-                    Ok(Script::take_back(*flipped, *sending)),
-                ),
-            };
-            match script {
-                Ok(script) => self.play(at, script, false),
-                Err((side, ask)) => {
-                    let task = self.task(Task::Order { at, command });
-                    self.order(task, side, ask, at);
-                }
-            }
-        }
-    }
-
-    fn task(&mut self, task: Task) -> u64 {
-        self.seq += 1;
-        self.tasks.insert(self.seq, task);
-        self.seq
-    }
-
-    fn order(&mut self, task: u64, side: Side, ask: Ask, at: usize) {
-        if !self.connected(side) {
-            return self.wake(task, AGAIN, Told::Refused);
-        }
-        let (life, link) = (self.world.host(side).life, self.links[slot(side)].epoch);
-        let when = self.over(side, 0);
-        self.at(
-            when,
-            Happening::Arrives {
-                task,
-                side,
-                ask,
-                at,
-                life,
-                link,
-            },
-        );
-    }
-
-    fn arm_next(&mut self, task: u64) {
-        let Some(Task::Arm { left }) = self.tasks.get(&task) else {
-            return;
-        };
-        match left.first().copied() {
-            Some(at) => self.order(task, Side::Source, Ask::Arm, at),
-            None => {
-                self.tasks.remove(&task);
-                self.event(Event::Scheduled);
-            }
-        }
-    }
-
-    fn play(&mut self, at: usize, mut script: Script, settles: bool) {
-        let first = script.next(Heard::Begin);
-        let task = self.task(Task::Script {
-            at,
-            script,
-            settles,
-        });
-        self.step(task, at, first);
-    }
-
-    fn step(&mut self, task: u64, at: usize, step: Do) {
-        let order = match step {
-            Do::Gate => (Side::Source, Ask::Nothing),
-            Do::ReturnQueue => (Side::Target, Ask::Nothing),
-            Do::Discard => (Side::Target, Ask::Discard),
-            Do::RunsThere => (Side::Target, Ask::Runs),
-            Do::LivesHere => (Side::Source, Ask::Lives),
-            Do::Resume => (Side::Source, Ask::Resume),
-            Do::Keep => (Side::Target, Ask::Keep),
-            Do::Remove => (Side::Source, Ask::Remove),
-            Do::Place(side) => {
-                self.world.vms[at].place = side;
-                return self.wake(task, 1, Told::Done);
-            }
-            Do::DiscardSomeTime => {
-                let other = self.task(Task::Discard { at });
-                self.order(other, Side::Target, Ask::Discard, at);
-                return self.wake(task, 0, Told::Done);
-            }
-            Do::Pause => {
-                return self.wake(task, AGAIN, Told::Done);
-            }
-            Do::End(end) => return self.script_ended(task, at, end),
-        };
-        self.order(task, order.0, order.1, at);
-    }
-
-    fn script_ended(&mut self, task: u64, at: usize, end: End) {
-        let Some(Task::Script { settles, .. }) = self.tasks.remove(&task) else {
-            return;
-        };
-        if settles {
-            self.settled.insert(at);
-            if self.settled.len() == self.world.vms.len() {
-                let there = self
-                    .world
-                    .vms
-                    .iter()
-                    .filter(|vm| vm.target == Target::Running);
-                self.ended = Some(match there.count() {
-                    0 => State::Aborted,
-                    n if n == self.world.vms.len() => State::Arrived,
-                    _ => State::Failed,
-                });
-            }
-            return;
-        }
-        let vm = self.world.vms[at].name.clone();
-        self.event(match end {
-            End::TakenBack => Event::TakenBack(vm),
-            End::RunsThere => Event::Resolved {
-                vm,
-                runs_at_target: true,
-            },
-            End::NotThere => Event::Resolved {
-                vm,
-                runs_at_target: false,
-            },
-            End::Finished => Event::Finished(vm),
-            End::Gone => Event::Gone(vm),
-        });
-    }
-
-    /// A task hears how its step went; `None` is no answer.
-    fn heard(&mut self, task: u64, told: Option<Told>) {
-        let done = told == Some(Told::Done);
-        let mut flips = Vec::new();
-        match self.tasks.get_mut(&task) {
-            None => {}
-            Some(Task::Script { at, script, .. }) => {
-                let at = *at;
-                let next = script.next(match told {
-                    Some(Told::Done) => Heard::Done,
-                    Some(Told::Yes) => Heard::Yes,
-                    Some(Told::No) => Heard::No,
-                    Some(Told::Refused) | None => Heard::Failed,
-                });
-                self.step(task, at, next);
-            }
-            Some(Task::Discard { at }) => {
-                let at = *at;
-                match done {
-                    true => drop(self.tasks.remove(&task)),
-                    false => self.order(task, Side::Target, Ask::Discard, at),
-                }
-            }
-            Some(Task::Arm { left }) if done => {
-                flips.push(left.remove(0));
-                self.arm_next(task);
-            }
-            Some(Task::Arm { .. }) => {
-                self.tasks.remove(&task);
-                self.event(Event::NotScheduled("a source was not armed".to_owned()));
-            }
-            Some(Task::Order { at, command }) => {
-                let (at, command) = (*at, command.clone());
-                let vm = self.world.vms[at].name.clone();
-                if matches!(command, Command::Verify(_)) && told.is_none() {
-                    return self.order(task, Side::Target, Ask::Verify, at);
-                }
-                self.tasks.remove(&task);
-                let why = || "the order was not carried out".to_owned();
-                match (command, done) {
-                    (Command::Prepare(_), true) => self.event(Event::Prepared(vm)),
-                    (Command::Send(_), true) => self.event(Event::Sending(vm)),
-                    (Command::Verify(_), true) => self.event(Event::Verified(vm)),
-                    (Command::Verify(_), false) => self.event(Event::Mute { vm, why: why() }),
-                    (Command::Release(_), _) => {}
-                    (_, _) => self.event(Event::Failed {
-                        vm,
-                        why: why(),
-                        in_doubt: false,
-                    }),
-                }
-            }
-        }
-        // Peers flip at the moment that was set when their VM was armed.
-        flips.retain(|_| self.order == FlipOrder::BeforeStop);
-        for at in flips {
-            self.world.vms[at].place = Side::Target;
-        }
     }
 }

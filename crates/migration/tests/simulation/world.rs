@@ -54,6 +54,10 @@ pub(crate) enum Target {
 pub(crate) enum Ask {
     Prepare,
     Send,
+    /// Send at a trickle.
+    Slow,
+    /// As fast as it may be.
+    Fast,
     Arm,
     Release,
     Verify,
@@ -98,6 +102,8 @@ pub(crate) struct Vm {
     relay: Option<u32>,
     /// The target's agent expects a relay, or has one; one that came again does not.
     expects: bool,
+    /// Sent at a trickle.
+    slow: bool,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -131,6 +137,7 @@ impl World {
             lost: false,
             relay: None,
             expects: false,
+            slow: false,
         };
         let host = Host { up: true, life: 0 };
         Self {
@@ -181,11 +188,25 @@ impl World {
                     self.relays = relay;
                     vm.source = Source::Sending;
                     vm.relay = Some(relay);
+                    vm.slow = false;
                     let ms = chance.between(1000, 30_000);
                     out.later.push((ms, Later::Level { vm: at, relay }));
                 }
                 told(may)
             }
+            Ask::Slow => {
+                vm.slow = matches!(vm.source, Source::Sending | Source::Held);
+                told(vm.slow)
+            }
+            Ask::Fast => match (vm.source, vm.relay) {
+                (Source::Sending | Source::Held, Some(relay)) => {
+                    (vm.source, vm.slow) = (Source::Sending, false);
+                    let ms = chance.between(200, 5000);
+                    out.later.push((ms, Later::Level { vm: at, relay }));
+                    Told::Done
+                }
+                _ => Told::Refused,
+            },
             Ask::Arm => match (vm.source, vm.relay) {
                 (Source::Held, Some(relay)) => {
                     vm.source = Source::Armed { released: false };
@@ -249,7 +270,7 @@ impl World {
         }
         let name = vm.name.clone();
         match (what, vm.source) {
-            (Later::Level { .. }, Source::Sending) => {
+            (Later::Level { .. }, Source::Sending) if !vm.slow => {
                 vm.source = Source::Held;
                 let event = Event::Held {
                     vm: name,
@@ -291,10 +312,9 @@ impl World {
         if source_up {
             if vm.source.sends() {
                 vm.source = Source::Running;
-                let event = Event::Failed {
+                let event = Event::Hitch {
                     vm: vm.name.clone(),
                     why: why(),
-                    in_doubt: false,
                 };
                 out.news.push((Side::Source, event));
             } else if vm.source == Source::Relinquished {
@@ -309,10 +329,9 @@ impl World {
         if target_up && vm.target == Target::Waiting {
             vm.target = Target::Absent;
             vm.expects = false;
-            let event = Event::Failed {
+            let event = Event::Hitch {
                 vm: vm.name.clone(),
                 why: why(),
-                in_doubt: false,
             };
             out.news.push((Side::Target, event));
         }
@@ -373,10 +392,10 @@ impl World {
                 continue;
             }
             let why = "the agent was restarted while it was sending".to_owned();
-            let event = Event::Failed {
-                vm: vm.name.clone(),
-                why,
-                in_doubt,
+            let vm = vm.name.clone();
+            let event = match in_doubt {
+                true => Event::Failed { vm, why, in_doubt },
+                false => Event::Hitch { vm, why },
             };
             out.news.push((Side::Source, event));
         }

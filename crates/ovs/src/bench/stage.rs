@@ -307,6 +307,7 @@ pub fn member(net: &Net, number: u8, host: &HostName) -> Result<Member> {
                 64,
             ),
         ],
+        after: Vec::new(),
         kind: MemberKind::Host,
     })
 }

@@ -8,6 +8,12 @@ use std::path::PathBuf;
 /// Flags go before what the configuration file says.
 #[derive(Debug, Args)]
 #[command(after_help = "\
+Limits and windows are a table of the configuration, until others are set with `transhume limits set`:
+  [limits.uplink]
+  at_once = 1
+  [limits.windows]
+  south = ['22:00/04:00']
+
 Example:
   transhume serve --config /etc/transhume/controller.toml")]
 pub(crate) struct ServeArgs {

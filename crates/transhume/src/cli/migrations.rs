@@ -1,7 +1,8 @@
 //! Plans, migrations, events.
 
 use clap::{Args, Subcommand, ValueEnum};
-use model::migration::{FlipOrder, Options};
+use model::migration::{FlipOrder, Options, Switch};
+use model::window::Window;
 use model::{ClusterName, MigrationId, SiteName};
 
 #[derive(Debug, Args)]
@@ -28,6 +29,7 @@ The peers' rules are flipped (--order)
 Examples:
   transhume migrate shop --to south --watch
   transhume migrate shop --to south --max-gap-ms 150 --allow-slowdown
+  transhume migrate shop --to south --priority 5 --window 22:00/04:00 --rate 100
   transhume migrate shop --to south --watch -o json | jq .vms[].figures")]
 pub(crate) struct MigrateArgs {
     #[command(flatten)]
@@ -57,12 +59,28 @@ pub(crate) struct JourneyArgs {
     /// Do everything up to the stop, flips included, then go back without losing a packet
     #[arg(long)]
     rehearse: bool,
-    /// Wire rate for the whole cluster, Mbit/s [default: what the uplinks carry]
-    #[arg(long, value_name = "MBIT", value_parser = above_zero)]
-    bandwidth_mbit: Option<f64>,
+    /// Most that the whole cluster may send, Mbit/s [default: what is free of the uplinks]
+    #[arg(long, alias = "bandwidth-mbit", value_name = "MBIT", value_parser = above_zero)]
+    rate: Option<f64>,
+    /// Of migrations that wait for room, the one with the highest goes first
+    #[arg(
+        long,
+        value_name = "N",
+        default_value_t = 0,
+        allow_negative_numbers = true
+    )]
+    priority: i32,
+    /// Begin and switch over inside of this window only, besides the sites' own: two moments, or two
+    /// times of every day (UTC)
+    #[arg(long, value_name = "FROM/UNTIL")]
+    window: Option<Window>,
     /// Longest time until every VM is ready to switch, seconds [default: 180]
     #[arg(long, value_name = "SECONDS", value_parser = above_zero)]
     converge_s: Option<f64>,
+    /// Which VMs stop together; `plan` tells what either costs [default: those of one group where members
+    /// come after others, else one by one]
+    #[arg(long, value_enum)]
+    switch: Option<Together>,
     /// Time between the stops of two VMs, ms; 0 stops all at one moment: a shorter time in which the
     /// cluster is on both sides, a longer gap for each VM [default: so that no VM waits for another]
     #[arg(long, value_name = "MS", value_parser = zero_or_more)]
@@ -78,9 +96,12 @@ impl JourneyArgs {
             max_gap_ms: self.max_gap_ms.unwrap_or(defaults.max_gap_ms),
             allow_slowdown: self.allow_slowdown,
             rehearse: self.rehearse,
-            bandwidth_mbit: self.bandwidth_mbit.unwrap_or(defaults.bandwidth_mbit),
+            bandwidth_mbit: self.rate.unwrap_or(defaults.bandwidth_mbit),
             converge_s: self.converge_s.unwrap_or(defaults.converge_s),
             stagger_ms: self.stagger_ms,
+            switch: self.switch.map(Switch::from),
+            priority: self.priority,
+            window: self.window,
         }
     }
 }
@@ -118,6 +139,21 @@ impl From<Order> for FlipOrder {
     }
 }
 
+#[derive(Debug, Clone, Copy, ValueEnum)]
+pub(crate) enum Together {
+    Together,
+    OneByOne,
+}
+
+impl From<Together> for Switch {
+    fn from(together: Together) -> Self {
+        match together {
+            Together::Together => Self::Together,
+            Together::OneByOne => Self::OneByOne,
+        }
+    }
+}
+
 #[derive(Debug, Subcommand)]
 pub(crate) enum MigrationCommand {
     /// List migrations, oldest first
@@ -130,6 +166,17 @@ pub(crate) enum MigrationCommand {
     },
     /// Follow a migration to its end; fails when it does not arrive
     Watch {
+        /// The migration, for example m-0001
+        id: MigrationId,
+    },
+    /// Let a migration go no further: one that waits keeps its place, one on its way goes on at a trickle
+    /// and does not switch over
+    Pause {
+        /// The migration, for example m-0001
+        id: MigrationId,
+    },
+    /// Let a paused migration go on
+    Resume {
         /// The migration, for example m-0001
         id: MigrationId,
     },

@@ -40,6 +40,10 @@ pub(super) async fn migrate(asking: Asking, args: MigrateArgs) -> Result<(), Fai
     }
     match asking.format {
         Format::Json => output::json(&begun),
+        Format::Table if begun.state == State::Queued => output::line(&format!(
+            "{} is queued, '{}' stays at '{}' meanwhile: {}\nFollow it with `transhume migration watch {}`.",
+            begun.id, begun.cluster, begun.from, begun.message, begun.id
+        )),
         Format::Table => output::line(&format!(
             "{} has begun: '{}' goes from '{}' to '{}'.\nFollow it with `transhume migration watch {}`.",
             begun.id, begun.cluster, begun.from, begun.to, begun.id
@@ -76,6 +80,28 @@ pub(super) async fn run(asking: Asking, command: MigrationCommand) -> Result<(),
                     back.id,
                     show::state(back.state),
                     back.message
+                )),
+            }
+        }
+        MigrationCommand::Pause { id } => {
+            let migration = client.pause(&id).await?;
+            match format {
+                Format::Json => output::json(&migration),
+                Format::Table => output::line(&format!(
+                    "{id} is paused, {}: {}\nLet it go on with `transhume migration resume {id}`.",
+                    show::state(migration.state),
+                    migration.message
+                )),
+            }
+        }
+        MigrationCommand::Resume { id } => {
+            let migration = client.resume(&id).await?;
+            match format {
+                Format::Json => output::json(&migration),
+                Format::Table => output::line(&format!(
+                    "{id} goes on, {}: {}",
+                    show::state(migration.state),
+                    migration.message
                 )),
             }
         }

@@ -1,12 +1,13 @@
 //! Migrations.
 
-use super::or_dash;
+use super::{joined, or_dash};
 use crate::output::table;
 use crate::units::{bytes, maybe_ms, ms};
 use model::migration::{FlipOrder, Migration, State};
 
 pub(crate) fn state(state: State) -> &'static str {
     match state {
+        State::Queued => "queued",
         State::Preparing => "preparing",
         State::PreCopy => "in pre-copy",
         State::Hold => "on hold",
@@ -18,6 +19,15 @@ pub(crate) fn state(state: State) -> &'static str {
         State::Aborting => "aborting",
         State::Aborted => "aborted",
         State::Failed => "failed",
+    }
+}
+
+/// Where it stands, and whether the user has paused it.
+fn standing(one: &Migration) -> String {
+    let state = state(one.state);
+    match one.paused {
+        true => format!("paused, {state}"),
+        false => state.to_owned(),
     }
 }
 
@@ -37,7 +47,7 @@ pub(crate) fn migrations(migrations: &[Migration]) -> String {
             one.cluster.to_string(),
             one.from.to_string(),
             one.to.to_string(),
-            state(one.state).to_owned(),
+            standing(one),
             ms(one.total_ms),
             one.message.clone(),
         ]
@@ -55,14 +65,22 @@ pub(crate) fn migration(one: &Migration) -> String {
         one.cluster,
         one.from,
         one.to,
-        state(one.state),
+        standing(one),
         ms(one.total_ms),
         one.message,
         order(one.options.order),
         ms(one.options.max_gap_ms),
     );
-    if one.options.bandwidth_mbit > 0.0 {
-        text.push_str(&format!(", {} Mbit/s", one.options.bandwidth_mbit));
+    if one.given_mbit > 0.0 {
+        text.push_str(&format!(", {:.0} Mbit/s", one.given_mbit));
+    } else if one.options.bandwidth_mbit > 0.0 {
+        text.push_str(&format!(", at most {} Mbit/s", one.options.bandwidth_mbit));
+    }
+    if one.options.priority != 0 {
+        text.push_str(&format!(", priority {}", one.options.priority));
+    }
+    if let Some(window) = one.options.window {
+        text.push_str(&format!(", inside {window}"));
     }
     if one.options.allow_slowdown {
         text.push_str(", may slow guests down");

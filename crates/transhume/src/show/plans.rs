@@ -1,8 +1,9 @@
 //! Plans: the checks, what would be moved, and what is foreseen.
 
+use super::joined;
 use crate::output::table;
 use crate::units::{bytes, ms};
-use model::migration::Migration;
+use model::migration::{Migration, Switch};
 use model::plan::{Check, CheckResult, Convergence, Plan};
 
 pub(crate) fn plan(plan: &Plan) -> String {
@@ -18,7 +19,10 @@ pub(crate) fn plan(plan: &Plan) -> String {
         ms(plan.total_ms),
         ms(plan.gap_ms)
     ));
-    if plan.vms.len() > 1 {
+    if !plan.switches.is_empty() {
+        text.push('\n');
+        text.push_str(&switches(plan));
+    } else if plan.vms.len() > 1 {
         text.push_str(&format!(
             "From the first VM's stop to the last one's: {}.\n",
             ms(plan.spread_ms)
@@ -32,6 +36,32 @@ pub(crate) fn plan(plan: &Plan) -> String {
         ));
     }
     text
+}
+
+/// What it costs to stop together, and one by one.
+fn switches(plan: &Plan) -> String {
+    let rows = plan.switches.iter().map(|it| {
+        let way = match it.switch {
+            Switch::Together => "together",
+            Switch::OneByOne => "one-by-one",
+        };
+        let groups = it.groups.iter().map(|group| joined(group, "+"));
+        vec![
+            if it.chosen { "→" } else { "" }.to_owned(),
+            way.to_owned(),
+            ms(it.gap_ms),
+            ms(it.window_ms),
+            joined(groups, " then "),
+        ]
+    });
+    let header = [
+        "",
+        "--switch",
+        "SILENT\nEACH VM",
+        "FIRST STOP TO\nLAST RESUME",
+        "STOPS",
+    ];
+    table(&header, rows)
 }
 
 /// Checks that came out well alike are one row.

@@ -115,6 +115,8 @@ mod tests {
             started_unix_ms: 1000,
             total_ms: 0.0,
             predicted: None,
+            paused: false,
+            given_mbit: 0.0,
         })
     }
 

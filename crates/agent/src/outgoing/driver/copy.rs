@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 /// Look at the mirrors this often.
 const LOOK: Duration = Duration::from_millis(200);
 /// Of the VM's rate, what its disks may use while its memory is sent.
-const BESIDE_MEMORY: u64 = 4;
+pub(super) const BESIDE_MEMORY: u64 = 4;
 /// QEMU must stand at `pre-switchover` this long after its mirrors have ended.
 const PATIENCE: Duration = Duration::from_secs(5);
 
@@ -74,7 +74,7 @@ impl Driver {
         self.sending = true;
         (self.began, self.last_rate) = (Instant::now(), (Instant::now(), 0, 0));
         if let Some(mirrors) = &self.mirrors {
-            mirrors.pace(Some(self.job.how.bulk_rate / BESIDE_MEMORY));
+            mirrors.pace(Some(self.mirror_rate()));
         }
         self.tell(News::Mirrored {
             migration: self.job.migration.clone(),

@@ -2,6 +2,7 @@
 
 mod back;
 mod copy;
+mod pace;
 mod stop;
 mod watch;
 
@@ -66,6 +67,10 @@ pub(super) struct Driver {
     began: Instant,
     armed: Option<Armed>,
     held: bool,
+    /// Sent at a trickle.
+    slow: bool,
+    /// Most that the hold may take, bytes a second.
+    most_hold_rate: u64,
     stopped: bool,
     told_sent: bool,
     running_there: bool,
@@ -144,10 +149,12 @@ impl Driver {
             vm.qmp.migrate(MEMORY).await?;
             None
         };
-        let acceptable = (job.how.bulk_rate / 4).max(1 << 20);
+        let acceptable = pace::acceptable(job.how.bulk_rate);
         let now = Instant::now();
         Ok(Self {
             hold: Hold::new(job.how.hold_rate, acceptable),
+            most_hold_rate: job.how.hold_rate,
+            slow: false,
             job,
             vm,
             around,
@@ -226,6 +233,15 @@ impl Driver {
         });
     }
 
+    /// It runs on here as if nothing had been sent, and may be sent anew.
+    fn interrupted(&mut self, reason: String) {
+        self.tell(News::Interrupted {
+            migration: self.job.migration.clone(),
+            vm: self.job.vm.clone(),
+            reason,
+        });
+    }
+
     async fn on_peer(&mut self, peer: Peer) {
         match peer {
             Peer::Running => {
@@ -251,7 +267,8 @@ impl Driver {
                 } else {
                     self.vm.stay().await;
                     self.pump = None;
-                    self.fail(reason, false);
+                    self.mirrors = None;
+                    self.interrupted(reason);
                 }
             }
         }
@@ -291,6 +308,9 @@ impl Driver {
                     Ok(capture) => self.recent = Some(capture),
                     Err(error) => tracing::warn!(%error, "what goes to the guest is not seen"),
                 }
+            }
+            Command::Pace { slow, reply } => {
+                let _ = reply.send(self.pace(slow).await);
             }
             Command::Release(reply) => {
                 let result = match self.armed.as_mut() {

@@ -46,6 +46,11 @@ impl Driver {
         if self.stopped || self.armed.is_some() {
             return;
         }
+        if self.slow {
+            // Nothing that a trickle does says how it goes at full rate.
+            self.rates(&ram, self.held);
+            return;
+        }
         let verdict = self.hold.look(Look {
             at_ms: self.began.elapsed().as_secs_f64() * 1000.0,
             passes: ram.dirty_sync_count,
