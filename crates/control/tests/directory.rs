@@ -38,6 +38,7 @@ fn member(name: &str, mac: u8, addresses: &[&str]) -> Member {
         host: at(1).host,
         mac: Mac([0x52, 0x54, 0, 0, 0, mac]),
         addresses: addresses.iter().map(|text| text.parse().unwrap()).collect(),
+        security: Vec::new(),
         kind: MemberKind::Host,
     }
 }

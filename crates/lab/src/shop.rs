@@ -182,6 +182,7 @@ impl Shop {
                 host: host(HOME)?,
                 mac: mac(number(vm)),
                 addresses: addresses(number(vm)),
+                security: Vec::new(),
                 kind: MemberKind::Vm {
                     spec: self.spec(vm),
                 },
@@ -192,6 +193,7 @@ impl Shop {
             host: host(CLIENT_SITE)?,
             mac: mac(100),
             addresses: addresses(100),
+            security: Vec::new(),
             kind: MemberKind::Host,
         });
         Ok(Cluster {

@@ -1,6 +1,6 @@
 //! Clusters and their members, as a user describes them and as the registry keeps them.
 
-use crate::{ClusterName, HostName, Mac, VmName, vm::VmSpec};
+use crate::{ClusterName, HostName, Mac, SecurityRule, VmName, vm::VmSpec};
 use serde::{Deserialize, Serialize};
 use std::net::IpAddr;
 
@@ -63,6 +63,9 @@ pub struct Member {
     pub mac: Mac,
     /// Addresses with prefix length, for example `10.77.0.11/24`; unique in the cluster.
     pub addresses: Vec<Cidr>,
+    /// What may be opened to it and by it; everything where there is no rule.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub security: Vec<SecurityRule>,
     /// What stands behind the endpoint.
     #[serde(flatten)]
     pub kind: MemberKind,

@@ -1,6 +1,6 @@
 //! What the directory says: endpoint → (locator, epoch).
 
-use crate::{ClusterName, Encap, HostName, Mac, VmName};
+use crate::{ClusterName, Encap, HostName, Mac, SecurityRule, VmName};
 use serde::{Deserialize, Serialize};
 use std::net::IpAddr;
 
@@ -51,9 +51,12 @@ pub struct Entry {
     pub mac: Mac,
     /// The member's addresses, IPv4 and IPv6; IPv6 link-local is allowed beside them.
     pub ips: Vec<IpAddr>,
+    /// What may be opened to it and by it, wherever it is; everything where there is no rule.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub security: Vec<SecurityRule>,
     /// Where it is now.
     pub locator: Locator,
-    /// The version of `locator`.
+    /// The version of `locator` and `security`.
     pub epoch: Epoch,
 }
 

@@ -301,6 +301,7 @@ mod tests {
             vm: VmName::new(vm).unwrap(),
             mac: Mac([2, 0, 0, 0, 0, vm.len() as u8]),
             ips: vec![format!("10.77.0.{}", vm.len()).parse().unwrap()],
+            security: Vec::new(),
             locator: Locator {
                 host: HostName::new(host).unwrap(),
                 address: "10.0.0.9".parse().unwrap(),

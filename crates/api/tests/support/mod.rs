@@ -37,6 +37,7 @@ pub fn vm_member(index: u8) -> Member {
             name(&format!("10.77.0.{index}/24")),
             name(&format!("fd77::{index}/64")),
         ],
+        security: vec![name("ingress tcp 80 from 10.77.0.0/24")],
         kind: MemberKind::Vm {
             spec: VmSpec {
                 machine: "q35".into(),
@@ -59,6 +60,7 @@ pub fn host_member() -> Member {
         host: name("north-1"),
         mac: Mac([0x52, 0x54, 0, 0x77, 1, 1]),
         addresses: vec![name::<Cidr>("10.77.0.100/24")],
+        security: Vec::new(),
         kind: MemberKind::Host,
     }
 }
@@ -85,6 +87,7 @@ pub fn entry(member: &Member) -> Entry {
         vm: member.name.clone(),
         mac: member.mac,
         ips: member.addresses.iter().map(|cidr| cidr.address).collect(),
+        security: member.security.clone(),
         locator: locator(),
         epoch: Epoch(3),
     }

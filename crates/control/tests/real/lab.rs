@@ -146,6 +146,7 @@ fn member(vm: u8) -> Member {
             .iter()
             .map(|text| text.parse().expect("an address"))
             .collect(),
+        security: Vec::new(),
         kind: MemberKind::Host,
     }
 }

@@ -68,6 +68,7 @@ pub fn member(vm: u8) -> Member {
         host: host(1),
         mac: mac(vm),
         addresses: addresses.iter().map(|text| text.parse().unwrap()).collect(),
+        security: Vec::new(),
         kind: MemberKind::Host,
     }
 }

@@ -154,6 +154,7 @@ pub(crate) fn member(name: &str, host: &str, number: u8) -> Member {
             address: [10, 77, 0, number].into(),
             prefix: 24,
         }],
+        security: Vec::new(),
         kind: MemberKind::Host,
     }
 }

@@ -141,6 +141,7 @@ fn cluster(name: &str, number: u8, places: &[&str]) -> Result<Cluster, PartError
                 address,
                 prefix: 24,
             }],
+            security: Vec::new(),
             kind: MemberKind::Host,
         })
     };

@@ -64,6 +64,7 @@ pub(super) async fn link(asking: Asking, args: LinkArgs) -> Result<(), Failure> 
                 host: host.clone(),
                 mac: args.mac.unwrap_or_else(|| mac_of(&args.cluster, name)),
                 addresses: args.address.clone(),
+                security: Vec::new(),
                 kind: MemberKind::Host,
             };
             asking.client.link(&args.cluster, &member).await?
