@@ -65,6 +65,18 @@ impl Entry {
     pub fn key(&self) -> (ClusterName, VmName) {
         (self.cluster.clone(), self.vm.clone())
     }
+
+    /// The listed addresses and the link-local one that follows from the MAC (RFC 4291, appendix
+    /// A), each once, in order.
+    pub fn addresses(&self) -> Vec<IpAddr> {
+        let listed = self.ips.iter().copied();
+        let mut all: Vec<_> = listed
+            .chain([IpAddr::V6(self.mac.link_local())])
+            .collect();
+        all.sort_unstable();
+        all.dedup();
+        all
+    }
 }
 
 /// What one host needs of the directory: the networks it takes part in, and all their endpoints.
