@@ -12,11 +12,11 @@ pub struct Flow {
     pub by_member: bool,
     /// The member's address.
     pub member: IpAddr,
-    /// The member's port; 0 where there are no ports.
+    /// The member's port; of ICMP the identifier, 0 where there are neither.
     pub member_port: u16,
     /// The other side's address.
     pub remote: IpAddr,
-    /// The other side's port; 0 where there are no ports.
+    /// The other side's port; of ICMP the identifier, 0 where there are neither.
     pub remote_port: u16,
 }
 

@@ -9,7 +9,7 @@
 //! The mark says who opened it, as `control::projection` writes it. A connection without one is
 //! nobody's of ours. Only this file knows the spelling; what it does not understand it leaves out.
 
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::unixctl::Unixctl;
 use model::{Connection, Flow};
 use std::net::IpAddr;
@@ -49,32 +49,32 @@ pub async fn forget(control: &Unixctl, zone: u32, flow: &Flow) -> Result<()> {
     // The table has it as its first packet went, which after a move may be either way.
     for (src, dst) in [(member, remote), (remote, member)] {
         let Some(tuple) = tuple(flow.protocol, src, dst) else {
-            return forget_all(control, flow_zone(&zone)).await;
+            return Ok(());
         };
-        // It says "not found" as an error.
-        let _ = control
-            .run("dpctl/flush-conntrack", &[&zone, &tuple])
-            .await;
+        match control.run("dpctl/flush-conntrack", &[&zone, &tuple]).await {
+            // That is how it says that it has none.
+            Ok(_) | Err(Error::ControlRefused { .. }) => {}
+            Err(error) => return Err(error),
+        }
     }
     Ok(())
 }
 
-fn flow_zone(zone: &str) -> u32 {
-    zone.trim_start_matches("zone=").parse().unwrap_or_default()
-}
-
 /// A connection as `dpctl/flush-conntrack` wants it; none of a kind that it cannot be told.
 fn tuple(protocol: u8, src: (IpAddr, u16), dst: (IpAddr, u16)) -> Option<String> {
-    if !matches!(protocol, 6 | 17) {
-        return None;
-    }
     let (of_src, of_dst) = match src.0 {
         IpAddr::V4(_) => ("ct_nw_src", "ct_nw_dst"),
         IpAddr::V6(_) => ("ct_ipv6_src", "ct_ipv6_dst"),
     };
+    let about = match protocol {
+        6 | 17 => format!("ct_tp_src={},ct_tp_dst={}", src.1, dst.1),
+        1 => format!("icmp_id={},icmp_type=8,icmp_code=0", src.1),
+        58 => format!("icmp_id={},icmp_type=128,icmp_code=0", src.1),
+        _ => return None,
+    };
+    let (src, dst) = (src.0, dst.0);
     Some(format!(
-        "{of_src}={},{of_dst}={},ct_nw_proto={protocol},ct_tp_src={},ct_tp_dst={}",
-        src.0, dst.0, src.1, dst.1
+        "{of_src}={src},{of_dst}={dst},ct_nw_proto={protocol},{about}"
     ))
 }
 
@@ -93,10 +93,8 @@ fn read(line: &str) -> Option<Connection> {
     let src: IpAddr = src.parse().ok()?;
     let dst: IpAddr = dst.parse().ok()?;
     let port = |name| value(original, name).and_then(|text| text.parse().ok());
-    let (sport, dport) = (
-        port("sport").unwrap_or_default(),
-        port("dport").unwrap_or_default(),
-    );
+    let id: u16 = port("id").unwrap_or_default();
+    let (sport, dport) = (port("sport").unwrap_or(id), port("dport").unwrap_or(id));
     // Outside of the groups, or a port of theirs would be taken for it.
     let outside = without_groups(rest);
     let number = |name| value(&outside, name)?.parse::<u32>().ok();
@@ -193,7 +191,7 @@ not a connection";
         );
         assert_eq!((udp.flow.by_member, udp.flow.remote_port), (true, 9999));
         assert_eq!((udp.expires_s, udp.established), (59, false));
-        assert_eq!((icmp.flow.protocol, icmp.flow.member_port), (1, 0));
+        assert_eq!((icmp.flow.protocol, icmp.flow.member_port), (1, 27925));
     }
 
     #[test]
