@@ -94,7 +94,13 @@ fn both(vni: u32, port: u32, flow: &Flow) -> Vec<(u8, Match)> {
         (flow.member, flow.member_port),
         (flow.remote, flow.remote_port),
     );
-    let leaving = addressed(base.clone().in_port(port), flow, here, there, flow.by_member);
+    let leaving = addressed(
+        base.clone().in_port(port),
+        flow,
+        here,
+        there,
+        flow.by_member,
+    );
     let entering = addressed(base.reg(1, port), flow, there, here, !flow.by_member);
     let known = |rule: (u8, Option<Match>)| Some((rule.0, rule.1?));
     [(LEAVING, leaving), (ENTERED, entering)]

@@ -45,8 +45,15 @@ fn security_rule() -> impl Strategy<Value = SecurityRule> {
         Just(Remote::Any),
         Just(Remote::Members),
         (1..6u8).prop_map(|vm| Remote::Member(key(1, vm).1)),
-        prop::sample::select(vec!["10.0.0.0/30", "10.0.0.3/32", "0.0.0.0/0", "fd00::/126", "::/0", "192.0.2.0/24"])
-            .prop_map(|text| Remote::Cidr(text.parse().unwrap())),
+        prop::sample::select(vec![
+            "10.0.0.0/30",
+            "10.0.0.3/32",
+            "0.0.0.0/0",
+            "fd00::/126",
+            "::/0",
+            "192.0.2.0/24"
+        ])
+        .prop_map(|text| Remote::Cidr(text.parse().unwrap())),
     ];
     let ports = prop::option::of((a_port(), a_port()));
     (direction, protocol, ports, remote).prop_map(|(direction, protocol, ports, remote)| {
@@ -316,7 +323,10 @@ fn rules_that_are_replaced_are_another_version_of_the_row() {
     let before = directory.get(&key(1, 1)).unwrap().clone();
     let rules = vec![rule("ingress tcp 80 from any")];
     let after = directory.secure(&key(1, 1), rules.clone()).unwrap();
-    assert_eq!((after.epoch, &after.security), (before.epoch.next(), &rules));
+    assert_eq!(
+        (after.epoch, &after.security),
+        (before.epoch.next(), &rules)
+    );
     let moved = directory.commit(&key(1, 1), locator(2)).unwrap();
     assert_eq!(moved.security, rules, "they go where the member goes");
     assert!(directory.secure(&key(1, 9), Vec::new()).is_err());

@@ -64,7 +64,7 @@ pub struct Member {
     /// Addresses with prefix length, for example `10.77.0.11/24`; unique in the cluster.
     pub addresses: Vec<Cidr>,
     /// What may be opened to it and by it; everything where there is no rule.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[serde(default)]
     pub security: Vec<SecurityRule>,
     /// What stands behind the endpoint.
     #[serde(flatten)]

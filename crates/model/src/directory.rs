@@ -70,9 +70,7 @@ impl Entry {
     /// A), each once, in order.
     pub fn addresses(&self) -> Vec<IpAddr> {
         let listed = self.ips.iter().copied();
-        let mut all: Vec<_> = listed
-            .chain([IpAddr::V6(self.mac.link_local())])
-            .collect();
+        let mut all: Vec<_> = listed.chain([IpAddr::V6(self.mac.link_local())]).collect();
         all.sort_unstable();
         all.dedup();
         all

@@ -4,7 +4,7 @@
 //! directions, but for what a rule allows; whatever answers an allowed connection passes by itself.
 //! The rules belong to the member and not to a host: they are where it is.
 //!
-//! In words, as people write them: `ingress tcp 80 from any`, `ingress udp 5000-5010 from
+//! They are written in words, in files and on every wire: `ingress tcp 80 from any`, `ingress udp 5000-5010 from
 //! 10.77.0.0/24`, `ingress icmp from members`, `egress tcp 5432 to member shop-2`, `egress any to any`.
 
 use crate::{InvalidName, VmName};
@@ -17,8 +17,7 @@ use std::str::FromStr;
 pub const MOST_RULES: usize = 256;
 
 /// Who opens the connection.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Direction {
     /// The other side does.
     Ingress,
@@ -27,10 +26,7 @@ pub enum Direction {
 }
 
 /// What is carried.
-#[derive(
-    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize,
-)]
-#[serde(rename_all = "lowercase")]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub enum Protocol {
     /// All of IPv4 and IPv6.
     #[default]
@@ -44,26 +40,21 @@ pub enum Protocol {
 }
 
 /// Ports that a connection may be opened to, from 1 to 65535.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(try_from = "Written", into = "String")]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Ports {
     first: u16,
     last: u16,
 }
 
 /// Addresses of a network: the bits after the prefix are 0.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(try_from = "String", into = "String")]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Network {
     address: IpAddr,
     prefix: u8,
 }
 
 /// The other side of a connection.
-#[derive(
-    Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize,
-)]
-#[serde(rename_all = "lowercase")]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub enum Remote {
     /// Anybody.
     #[default]
@@ -78,17 +69,15 @@ pub enum Remote {
 
 /// One thing that is allowed.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
 pub struct SecurityRule {
     /// Who opens the connection.
     pub direction: Direction,
     /// What is carried.
-    #[serde(default)]
     pub protocol: Protocol,
     /// The ports that it is opened to; all when left out. Only with `tcp` and `udp`.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ports: Option<Ports>,
     /// The other side.
-    #[serde(default)]
     pub remote: Remote,
 }
 
@@ -102,7 +91,9 @@ pub enum InvalidRule {
     #[error("'{0}' is not a network: write it as in 10.77.0.0/24 or fd77::/64")]
     Network(String),
     /// An address of a network.
-    #[error("'{given}' is an address in a network: write {network} for all of it, or {given_alone}")]
+    #[error(
+        "'{given}' is an address in a network: write {network} for all of it, or {given_alone}"
+    )]
     HostBits {
         /// What was written.
         given: String,
@@ -112,7 +103,9 @@ pub enum InvalidRule {
         given_alone: String,
     },
     /// Not a rule.
-    #[error("'{0}' is not a rule: write it as in 'ingress tcp 80 from any' or 'egress udp 53 to 10.77.0.1/32'")]
+    #[error(
+        "'{0}' is not a rule: write it as in 'ingress tcp 80 from any' or 'egress udp 53 to 10.77.0.1/32'"
+    )]
     Rule(String),
     /// Ports of something that has none.
     #[error("a rule for {0} cannot name ports: leave them out, or say tcp or udp")]
@@ -216,26 +209,6 @@ fn masked(address: IpAddr, prefix: u8) -> IpAddr {
     }
 }
 
-/// Ports as they may stand in a file.
-#[derive(Deserialize)]
-#[serde(untagged)]
-enum Written {
-    Number(u16),
-    Text(String),
-}
-
-impl TryFrom<Written> for Ports {
-    type Error = InvalidRule;
-    fn try_from(written: Written) -> Result<Self, InvalidRule> {
-        match written {
-            Written::Number(port) => {
-                Self::new(port, port).ok_or_else(|| InvalidRule::Ports(port.to_string()))
-            }
-            Written::Text(text) => text.parse(),
-        }
-    }
-}
-
 impl FromStr for Ports {
     type Err = InvalidRule;
     fn from_str(text: &str) -> Result<Self, InvalidRule> {
@@ -253,12 +226,6 @@ impl fmt::Display for Ports {
             true => write!(f, "{}", self.first),
             false => write!(f, "{}-{}", self.first, self.last),
         }
-    }
-}
-
-impl From<Ports> for String {
-    fn from(ports: Ports) -> Self {
-        ports.to_string()
     }
 }
 
@@ -287,19 +254,6 @@ impl FromStr for Network {
 impl fmt::Display for Network {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}/{}", self.address, self.prefix)
-    }
-}
-
-impl TryFrom<String> for Network {
-    type Error = InvalidRule;
-    fn try_from(text: String) -> Result<Self, InvalidRule> {
-        text.parse()
-    }
-}
-
-impl From<Network> for String {
-    fn from(network: Network) -> Self {
-        network.to_string()
     }
 }
 
@@ -376,6 +330,19 @@ impl FromStr for SecurityRule {
     }
 }
 
+impl TryFrom<String> for SecurityRule {
+    type Error = InvalidRule;
+    fn try_from(text: String) -> Result<Self, InvalidRule> {
+        text.parse()
+    }
+}
+
+impl From<SecurityRule> for String {
+    fn from(rule: SecurityRule) -> Self {
+        rule.to_string()
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -439,12 +406,9 @@ mod tests {
 
     #[test]
     fn what_is_left_out_means_all_of_it() {
-        let rule: SecurityRule = serde_json::from_str(r#"{"direction":"egress"}"#).unwrap();
-        assert_eq!(rule, "egress any to any".parse().unwrap());
+        let rule: SecurityRule = "egress any to any".parse().unwrap();
         assert_eq!(rule, "egress any".parse().unwrap());
-        let rule: SecurityRule =
-            serde_json::from_str(r#"{"direction":"ingress","protocol":"tcp","ports":80}"#).unwrap();
-        assert_eq!(rule, "ingress tcp 80 from any".parse().unwrap());
+        assert_eq!((rule.ports, rule.remote), (None, Remote::Any));
     }
 
     #[test]

@@ -5,6 +5,7 @@ mod decode;
 mod inventory;
 mod journeys;
 mod lab;
+mod security;
 mod services;
 
 use crate::cli::{Cli, Command, Format, HostCommand, ListOf};

@@ -14,8 +14,8 @@ use model::news::Abilities;
 use model::plan::{Check, Convergence, Forecast, Needs, Part, Plan};
 use model::vm::{Accel, VmSpec, VmState};
 use model::{
-    ClusterName, Encap, Entry, Epoch, Locator, Mac, Member, MemberKind, MigrationId, SiteName,
-    VmName,
+    ClusterName, Encap, Entry, Epoch, Locator, Mac, Member, MemberKind, MigrationId, SecurityRule,
+    SiteName, VmName,
 };
 use std::sync::{Arc, Mutex};
 use tokio_stream::wrappers::BroadcastStream;
@@ -378,6 +378,25 @@ impl Service for Fake {
             "boom" => panic!("a fault in the service"),
             _ => Ok(()),
         }
+    }
+
+    async fn security(
+        &self,
+        cluster: &ClusterName,
+        _: &VmName,
+    ) -> Result<Vec<SecurityRule>, Problem> {
+        Self::known(cluster)?;
+        Ok(vm_member(1).security)
+    }
+
+    async fn secure(
+        &self,
+        cluster: &ClusterName,
+        _: &VmName,
+        rules: Vec<SecurityRule>,
+    ) -> Result<Vec<SecurityRule>, Problem> {
+        Self::known(cluster)?;
+        Ok(rules)
     }
 
     async fn vms(&self) -> Result<Vec<Vm>, Problem> {

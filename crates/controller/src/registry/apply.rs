@@ -12,7 +12,7 @@ use model::event::What;
 use model::news::{Answer, Hello};
 use model::order::Order;
 use model::vm::VmState;
-use model::{Cluster, ClusterName, HostName, Member, MemberKind, Net, VmName};
+use model::{Cluster, ClusterName, HostName, Member, MemberKind, Net, SecurityRule, VmName};
 use store::Txn;
 
 /// What a description asks for.
@@ -22,6 +22,8 @@ struct Wanted {
     gone: Vec<Key>,
     /// VMs that are there already, with the host where each is.
     vms: Vec<(Member, HostName)>,
+    /// Members that are there already with other security rules.
+    secured: Vec<(Key, Vec<SecurityRule>)>,
 }
 
 impl Registry {
@@ -40,6 +42,7 @@ impl Registry {
             new,
             gone,
             vms,
+            secured,
         } = state.wanted(&spec)?;
         drop(state);
         let cluster = &described.name;
@@ -63,6 +66,10 @@ impl Registry {
                 return Err(problem);
             }
         };
+        let mut changed = Ok(());
+        for (key, security) in secured {
+            changed = changed.and(self.secure_one(&key, security).await.map(drop));
+        }
         let started = self.revive(&net, vms).await;
         let ended = match gone.is_empty() {
             true => Ok(()),
@@ -71,7 +78,7 @@ impl Registry {
         self.inner.events.emit(What::ClusterChanged {
             cluster: cluster.clone(),
         });
-        started.and(ended)
+        changed.and(started).and(ended)
     }
 
     /// Ends the cluster's VMs, unlinks its members, forgets it.
@@ -204,6 +211,7 @@ impl State {
             new: Vec::new(),
             gone: Vec::new(),
             vms: Vec::new(),
+            secured: Vec::new(),
         };
         for member in &spec.members {
             let key = (spec.name.clone(), member.name.clone());
@@ -213,6 +221,9 @@ impl State {
                 continue;
             };
             same(&kept.member, member, &entry.locator.host)?;
+            if kept.member.security != member.security {
+                wanted.secured.push((key, member.security.clone()));
+            }
             if matches!(member.kind, MemberKind::Vm { .. }) {
                 wanted
                     .vms
@@ -243,6 +254,7 @@ fn same(kept: &Member, wanted: &Member, at: &HostName) -> Result<(), Problem> {
     }
     let as_kept = Member {
         host: kept.host.clone(),
+        security: kept.security.clone(),
         ..wanted.clone()
     };
     if as_kept != *kept {

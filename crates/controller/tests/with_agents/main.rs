@@ -12,3 +12,4 @@ mod orders;
 mod placing;
 mod random;
 mod restarting;
+mod securing;

@@ -49,7 +49,9 @@ async fn told(world: &World, vm: &Member, at: usize, epoch: u64) {
 async fn carried_rules(world: &World, at: usize) -> usize {
     let dump = world.appctl(at).run("bridge/dump-flows", &["icint0"]);
     let dump = dump.await.unwrap();
-    dump.lines().filter(|line| line.contains("priority=300")).count()
+    dump.lines()
+        .filter(|line| line.contains("priority=300"))
+        .count()
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -78,10 +80,16 @@ async fn rules_stop_what_they_do_not_allow_and_answers_pass_by_themselves() {
     assert!(echoes(&mut out).await, "a reply needs no rule");
     assert!(dial(&machine.netns, peer, 7001).await.is_none());
     assert!(ping(&machine.netns, peer).await, "echo and its reply");
-    assert!(!ping(world.netns(OFFICE), own).await, "nobody may ask the member");
+    assert!(
+        !ping(world.netns(OFFICE), own).await,
+        "nobody may ask the member"
+    );
     let v6 = vm.addresses[1].address;
     assert!(!ping(world.netns(OFFICE), v6).await);
-    assert!(dial(world.netns(OFFICE), v6, 80).await.is_none(), "only IPv4 is allowed");
+    assert!(
+        dial(world.netns(OFFICE), v6, 80).await.is_none(),
+        "only IPv4 is allowed"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -105,14 +113,21 @@ async fn connections_go_on_where_their_member_goes_and_no_others_begin() {
     let known = world.host(SOURCE).connections(&key).await.unwrap();
     assert_eq!(known.len(), 3, "{known:?}");
     assert_eq!(known.iter().filter(|one| one.flow.by_member).count(), 1);
-    assert!(known.iter().all(|one| one.established && one.expires_s > 3600));
+    assert!(
+        known
+            .iter()
+            .all(|one| one.established && one.expires_s > 3600)
+    );
 
     // One that nobody carries: it begins after the table was read.
     let mut late = dial(&office, own, 80).await.expect("allowed");
     assert!(echoes(&mut late).await);
 
     world.host(TARGET).link(&world.net, &vm).await.unwrap();
-    assert!(world.host(TARGET).is_secured(&key).await, "the rules are there before it is");
+    assert!(
+        world.host(TARGET).is_secured(&key).await,
+        "the rules are there before it is"
+    );
     world.host(TARGET).carry(&key, &known).await.unwrap();
     assert_eq!(carried_rules(&world, TARGET).await, 6);
     let tap = world.host(TARGET).open_tap(&key).await.unwrap();
@@ -123,7 +138,10 @@ async fn connections_go_on_where_their_member_goes_and_no_others_begin() {
     assert!(echoes(&mut outward).await, "the member goes on first");
     assert!(!echoes(&mut late).await, "what is in no table is a stray");
     assert!(dial(&office, own, 81).await.is_none(), "still forbidden");
-    assert!(dial(&machine.netns, peer, 7001).await.is_none(), "still forbidden");
+    assert!(
+        dial(&machine.netns, peer, 7001).await.is_none(),
+        "still forbidden"
+    );
     assert!(dial(&office, own, 80).await.is_some(), "still allowed");
 
     // Somebody tries his luck in the middle of a connection that never was.
@@ -135,7 +153,12 @@ async fn connections_go_on_where_their_member_goes_and_no_others_begin() {
         told.await.unwrap();
     }
     world.effective().await;
-    for (port, flags) in [(5001, "ack"), (5002, "syn-ack"), (5003, "rst"), (5004, "syn")] {
+    for (port, flags) in [
+        (5001, "ack"),
+        (5002, "syn-ack"),
+        (5003, "rst"),
+        (5004, "syn"),
+    ] {
         let (IpAddr::V4(src), IpAddr::V4(dst)) = (talker.addresses[0].address, own) else {
             panic!("the first addresses are IPv4");
         };
@@ -192,7 +215,10 @@ async fn rules_that_are_taken_away_cut_what_only_they_allowed() {
     }
     vm.security = rules(&["ingress tcp 81 from any", "egress any to any"]);
     told(&world, &vm, SOURCE, 2).await;
-    assert!(!echoes(&mut cut).await, "though the member may answer anybody");
+    assert!(
+        !echoes(&mut cut).await,
+        "though the member may answer anybody"
+    );
     assert!(echoes(&mut stays).await);
     assert!(echoes(&mut out).await);
     assert!(dial(world.netns(OFFICE), own, 80).await.is_none());

@@ -41,6 +41,9 @@ pub(super) async fn run(asking: Asking, command: ClusterCommand) -> Result<(), F
                 )),
             }
         }
+        ClusterCommand::Security(args) => {
+            super::security::run(Asking { client, format }, args).await
+        }
         ClusterCommand::Delete { name } => {
             client.delete_cluster(&name).await?;
             gone(format, &format!("Cluster '{name}' is gone."))

@@ -10,3 +10,4 @@ mod lost;
 mod matrix;
 mod plain;
 mod refused;
+mod security;

@@ -21,9 +21,7 @@ const UNKNOWN: u16 = 10;
 pub(in crate::projection) fn endpoint(at: Endpoint<'_>) -> Rule {
     let (kind, (actions, goto)) = match (at.view.arrivals.get(at.key), at.port) {
         (Some(Arrivals::Gate { ofport }), _) => (Kind::Gate, security::deliver(at, *ofport)),
-        (_, Some(port)) if at.view.is_here(at.entry) => {
-            (Kind::Origin, security::deliver(at, port))
-        }
+        (_, Some(port)) if at.view.is_here(at.entry) => (Kind::Origin, security::deliver(at, port)),
         _ if at.view.is_here(at.entry) => (Kind::Origin, (Vec::new(), None)),
         _ => {
             let tunnel = through_tunnels(at.view, at.net, [at.entry.locator.address]);
