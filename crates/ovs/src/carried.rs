@@ -19,8 +19,11 @@ use std::net::IpAddr;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
-/// Between two looks at connections that were carried.
-const LOOK: Duration = Duration::from_secs(5);
+/// Until the first look at connections that were carried; twice as long until each other one.
+const LOOK: Duration = Duration::from_secs(4);
+
+/// The longest time between two looks.
+const SELDOM: Duration = Duration::from_secs(60);
 
 /// What was taken over, and when.
 type Taken = BTreeMap<Key, BTreeMap<Flow, (Connection, Instant)>>;
@@ -150,8 +153,10 @@ pub(crate) fn resecured(view: &HostView, order: &Order) -> Vec<Key> {
 
 /// Looks until none is left.
 async fn look_after(inner: Weak<Inner>) {
+    let mut pause = LOOK;
     loop {
-        tokio::time::sleep(LOOK).await;
+        tokio::time::sleep(pause).await;
+        pause = (pause * 2).min(SELDOM);
         let Some(inner) = inner.upgrade() else { return };
         let keys: Vec<Key> = inner.carried.with(|all| all.keys().cloned().collect());
         for key in &keys {

@@ -443,6 +443,16 @@ mod tests {
         play(&held, steps);
         let (_, steps) = held.take(&rows(&[entry("a", "north", 3)]));
         play(&held, steps);
+        let texts = ["ingress tcp 80 from any", "ingress udp from members"];
+        let secured = Entry {
+            security: texts.iter().map(|text| text.parse().unwrap()).collect(),
+            ..entry("a", "north", 4)
+        };
+        let (_, steps) = held.take(&rows(&[secured]));
+        play(&held, steps);
+        let (_, steps) = held.take(&rows(&[entry("ccc", "south", 5)]));
+        assert!(!steps.is_empty(), "one more member is one more who may");
+        play(&held, steps);
         let steps = held.set_arrivals(&key, Some(Arrivals::Gate { ofport: 99 }));
         play(&held, steps);
         let steps = held.remove_port(&key);

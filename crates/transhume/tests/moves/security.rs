@@ -23,6 +23,7 @@ const NOBODY: u16 = 9;
 #[tokio::test(flavor = "multi_thread")]
 async fn sessions_through_rules_survive_the_move_and_what_is_forbidden_stays_so() {
     let lab = Lab::up("security", 2, Load::USUAL).await;
+    let name = "shop-1".parse().unwrap();
     assert_eq!(asked(&lab, NOBODY), Answer::Refused, "no rules yet");
     // From its first packet on: sessions from before there were rules are nobody's.
     let mut spec = lab.client().cluster(&shop()).await.unwrap().spec;
@@ -48,8 +49,8 @@ async fn sessions_through_rules_survive_the_move_and_what_is_forbidden_stays_so(
         assert_eq!(moved.state, State::Arrived, "{}", moved.message);
         assert_eq!(asked(&lab, NOBODY), Answer::Silence, "at {to}");
         assert_eq!(asked(&lab, 80), Answer::Taken, "at {to}");
-        let there = lab.client().security(&shop(), &"shop-1".parse().unwrap());
-        assert_eq!(there.await.unwrap(), rules);
+        let there = lab.client().security(&shop(), &name).await;
+        assert_eq!(there.unwrap(), rules);
     }
     let seen = tour.end().await.unwrap();
     for vm in seen.migrations.iter().flat_map(|migration| &migration.vms) {
@@ -59,10 +60,7 @@ async fn sessions_through_rules_survive_the_move_and_what_is_forbidden_stays_so(
         assert!(lost <= 3, "{}: {lost} lost", vm.name);
     }
     // Rules are replaced while it runs, and at once.
-    let open = lab
-        .client()
-        .secure(&shop(), &"shop-1".parse().unwrap(), &[]);
-    open.await.unwrap();
+    lab.client().secure(&shop(), &name, &[]).await.unwrap();
     assert_eq!(asked(&lab, NOBODY), Answer::Refused);
 }
 
