@@ -42,8 +42,11 @@ async fn rules_are_replaced_while_the_member_runs_and_outlive_the_controller() {
     let row = |held: &super::agent::Held| held.rows[&(shop(), vm_name("a"))].clone();
     let before = north.held(row);
     let ssh = rules(&["ingress tcp 22 from 10.77.0.0/24"]);
-    let secure = bed.service.secure(&shop(), &vm_name("a"), ssh.clone());
-    assert_eq!(secure.await.unwrap(), ssh);
+    let taken = bed
+        .service
+        .secure(&shop(), &vm_name("a"), ssh.clone())
+        .await;
+    assert_eq!(taken.unwrap(), ssh);
     let after = north.held(row);
     assert_eq!(after.security, ssh);
     assert!(after.epoch > before.epoch && after.locator == before.locator);
