@@ -12,7 +12,7 @@ use crate::relay::{Frame, Opening};
 use crate::vms::{Key, Start, Vm};
 use crate::{AgentError, precedence};
 use model::news::{Answer, News};
-use model::{HostName, Member, MigrationId, Net};
+use model::{Connection, HostName, Member, MigrationId, Net};
 use qmp::MigrationStatus;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -126,6 +126,7 @@ struct Receiver {
 enum Wire {
     Stopped,
     Packets(Vec<Vec<u8>>),
+    Connections(Vec<Connection>),
     Broken(String),
 }
 
@@ -217,6 +218,7 @@ impl Receiver {
                             tracing::warn!(%error, "packets from the source's queue were not replayed");
                         }
                     }
+                    Some(Wire::Connections(connections)) => self.carry(connections),
                     Some(Wire::Broken(_)) | None if runs => {}
                     Some(Wire::Broken(why)) if !(loaded && may_run) => {
                         return self.interrupted(&format!("the relay broke: {why}")).await;
@@ -263,6 +265,16 @@ impl Receiver {
                 let _ = frames.send(Frame::Running).await;
             }
         }
+    }
+
+    /// Lets the VM's connections go on here. Nothing waits for it: most of them come long before the VM.
+    fn carry(&self, connections: Vec<Connection>) {
+        let (host, key) = (self.desk.host.clone(), self.vm.key());
+        tokio::spawn(async move {
+            if let Err(error) = host.carry(&key, &connections).await {
+                tracing::warn!(%error, vm = %key.1, connections = connections.len(), "connections may end here");
+            }
+        });
     }
 
     /// QEMU reports `completed` a moment before it can run the VM.
@@ -387,6 +399,10 @@ async fn inwards(
             }
             Ok(Frame::Packets(packets)) => {
                 let _ = found.send(Wire::Packets(packets)).await;
+                continue;
+            }
+            Ok(Frame::Connections(connections)) => {
+                let _ = found.send(Wire::Connections(connections)).await;
                 continue;
             }
             Ok(_) => "unexpected frame".to_owned(),

@@ -5,6 +5,7 @@
 
 use crate::problem::Problem;
 use model::migration::Options;
+use model::security::{MOST_RULES, Remote};
 use model::{Cluster, Member, MemberKind};
 use std::collections::HashMap;
 use std::net::IpAddr;
@@ -31,6 +32,7 @@ pub fn cluster(spec: &Cluster) -> Result<(), Problem> {
     let mut addresses = HashMap::new();
     for one in &spec.members {
         member(one)?;
+        security(one, &spec.members)?;
         if names.insert(&one.name, ()).is_some() {
             return Err(Problem::invalid(
                 format!(
@@ -110,6 +112,7 @@ pub fn member(one: &Member) -> Result<(), Problem> {
             ));
         }
     }
+    rules(one)?;
     match &one.kind {
         MemberKind::Vm { spec } if spec.vcpus == 0 || spec.memory_mib == 0 => {
             Err(Problem::invalid(
@@ -122,6 +125,44 @@ pub fn member(one: &Member) -> Result<(), Problem> {
         }
         _ => Ok(()),
     }
+}
+
+/// Checks a member's security rules, and that the members that they name are there.
+pub fn security(one: &Member, members: &[Member]) -> Result<(), Problem> {
+    rules(one)?;
+    for rule in &one.security {
+        if let Remote::Member(name) = &rule.remote
+            && !members.iter().any(|member| member.name == *name)
+        {
+            return Err(Problem::invalid(
+                format!(
+                    "Member '{}' has the rule '{rule}', and the cluster has no member '{name}'.",
+                    one.name
+                ),
+                "Correct the name, or give a network such as 10.77.0.0/24 instead.",
+            ));
+        }
+    }
+    Ok(())
+}
+
+fn rules(one: &Member) -> Result<(), Problem> {
+    let name = &one.name;
+    if one.security.len() > MOST_RULES {
+        return Err(Problem::invalid(
+            format!("Member '{name}' has {} security rules.", one.security.len()),
+            format!("Use {MOST_RULES} at most; networks and ranges of ports say much in one."),
+        ));
+    }
+    for rule in &one.security {
+        if let Err(error) = rule.check() {
+            return Err(Problem::invalid(
+                format!("Member '{name}' has a rule that says nothing: {error}."),
+                "Leave the ports out, or say tcp or udp.",
+            ));
+        }
+    }
+    Ok(())
 }
 
 fn can_be_an_endpoint(address: IpAddr) -> bool {

@@ -17,7 +17,7 @@ use hyper::Method;
 use model::event::Event;
 use model::limits::Limits;
 use model::migration::{Migration, Options, Plan};
-use model::{ClusterName, HostName, Member, MigrationId, SiteName, VmName};
+use model::{ClusterName, HostName, Member, MigrationId, SecurityRule, SiteName, VmName};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use std::path::PathBuf;
@@ -173,6 +173,27 @@ impl Client {
             .ask(Method::DELETE, &path, None)
             .await
             .map(drop)
+    }
+
+    /// See [`crate::Service::security`].
+    pub async fn security(
+        &self,
+        cluster: &ClusterName,
+        member: &VmName,
+    ) -> Result<Vec<SecurityRule>, Error> {
+        self.get(&format!("/v1/clusters/{cluster}/members/{member}/security"))
+            .await
+    }
+
+    /// See [`crate::Service::secure`].
+    pub async fn secure(
+        &self,
+        cluster: &ClusterName,
+        member: &VmName,
+        rules: &[SecurityRule],
+    ) -> Result<Vec<SecurityRule>, Error> {
+        let path = format!("/v1/clusters/{cluster}/members/{member}/security");
+        self.send(Method::PUT, &path, &rules).await
     }
 
     /// See [`crate::Service::update`].

@@ -10,6 +10,7 @@ mod inventory;
 mod limits;
 mod meta;
 mod migrations;
+mod security;
 
 use crate::Service;
 use crate::problem::{MEDIA_TYPE, Problem};
@@ -66,6 +67,7 @@ fn parts() -> (Router<App>, Document) {
         .routes(routes!(clusters::list))
         .routes(routes!(clusters::show, clusters::apply, clusters::delete))
         .routes(routes!(clusters::link, clusters::unlink))
+        .routes(routes!(security::show, security::replace))
         .routes(routes!(clusters::place))
         .routes(routes!(migrations::plan))
         .routes(routes!(migrations::list, migrations::begin))

@@ -128,6 +128,9 @@ pub struct Member {
     /// VMs of the cluster that switch over before this one when it moves.
     #[schema(required = false)]
     pub after: Vec<String>,
+    /// What may be opened to it and by it; without any rule, everything.
+    #[schema(required = false, example = json!(["ingress tcp 80 from any", "egress any to members"]))]
+    pub security: Vec<String>,
     /// What stands behind it.
     pub kind: MemberKind,
     /// How the VM is built; only and always with kind `vm`.
@@ -176,6 +179,9 @@ pub struct Entry {
     pub mac: String,
     /// Addresses.
     pub ips: Vec<String>,
+    /// What may be opened to it and by it; without any rule, everything.
+    #[schema(required = false)]
+    pub security: Vec<String>,
     /// Where it is now.
     pub locator: Locator,
     /// The version of the locator; only grows.

@@ -7,7 +7,7 @@ use futures::stream::BoxStream;
 use model::event::Event;
 use model::limits::Limits;
 use model::migration::{Migration, Options, Plan};
-use model::{ClusterName, HostName, Member, MigrationId, SiteName, VmName};
+use model::{ClusterName, HostName, Member, MigrationId, SecurityRule, SiteName, VmName};
 
 /// Events in the order of their numbers.
 pub type Events = BoxStream<'static, Event>;
@@ -57,6 +57,22 @@ pub trait Service: Send + Sync + 'static {
             "Move the cluster with `transhume migrate`.",
         ))
     }
+
+    /// A member's security rules; none when it is open.
+    async fn security(
+        &self,
+        cluster: &ClusterName,
+        member: &VmName,
+    ) -> Result<Vec<SecurityRule>, Problem>;
+
+    /// Gives a member other security rules, all of them, while it runs. Ends when every switch
+    /// concerned has acknowledged them and what they no longer allow is cut.
+    async fn secure(
+        &self,
+        cluster: &ClusterName,
+        member: &VmName,
+        rules: Vec<SecurityRule>,
+    ) -> Result<Vec<SecurityRule>, Problem>;
 
     /// Every VM of every cluster.
     async fn vms(&self) -> Result<Vec<Vm>, Problem>;

@@ -50,6 +50,32 @@ async fn everything_that_can_be_asked_comes_back_as_the_service_said_it() {
 }
 
 #[tokio::test]
+async fn security_rules_cross_in_words_and_what_is_no_rule_is_refused() {
+    let served = Served::start().await;
+    let (shop, member) = (name("shop"), name("shop-1"));
+    let client = &served.client;
+    let shown = client.security(&shop, &member).await.unwrap();
+    assert_eq!(shown, [name("ingress tcp 80 from 10.77.0.0/24")]);
+    let rules = [name("ingress icmp from members"), name("egress any to any")];
+    let taken = client.secure(&shop, &member, &rules).await.unwrap();
+    assert_eq!(taken, rules);
+    let mut spec = serde_json::to_value(support::spec()).unwrap();
+    spec["members"][0]["security"] = serde_json::json!(["ingress tcp 80 to any"]);
+    let refused = client.apply_cluster_text(&shop, &spec).await.unwrap_err();
+    let said = problem(refused).detail;
+    assert!(
+        said.contains("'ingress tcp 80 to any' is not a rule"),
+        "{said}"
+    );
+    spec["members"][0]["security"] = serde_json::json!(["ingress tcp from member zebra"]);
+    let refused = client.apply_cluster_text(&shop, &spec).await.unwrap_err();
+    let said = problem(refused).detail;
+    assert!(said.contains("no member 'zebra'"), "{said}");
+    spec["members"][0]["security"] = serde_json::json!([]);
+    client.apply_cluster_text(&shop, &spec).await.unwrap();
+}
+
+#[tokio::test]
 async fn the_topology_puts_members_under_their_hosts_and_networks_beside_them() {
     let served = Served::start().await;
     let topology = served.client.topology().await.unwrap();

@@ -19,6 +19,7 @@ get /v1/clouds
 get /v1/clouds/{cloud}
 get /v1/clusters
 get /v1/clusters/{cluster}
+get /v1/clusters/{cluster}/members/{member}/security
 get /v1/endpoints
 get /v1/events
 get /v1/hosts
@@ -39,6 +40,7 @@ post /v1/migrations/{id}/rollback
 post /v1/plans
 put /v1/clusters/{cluster}
 put /v1/clusters/{cluster}/members/{member}
+put /v1/clusters/{cluster}/members/{member}/security
 put /v1/endpoints/{cluster}/{member}/locator
 put /v1/limits
 ";

@@ -39,6 +39,7 @@ fn member(name: &str, mac: u8, addresses: &[&str]) -> Member {
         mac: Mac([0x52, 0x54, 0, 0, 0, mac]),
         addresses: addresses.iter().map(|text| text.parse().unwrap()).collect(),
         after: Vec::new(),
+        security: Vec::new(),
         kind: MemberKind::Host,
     }
 }

@@ -7,7 +7,7 @@
 use control::directory::{Adopted, InvalidSnapshot, Snapshot};
 use control::{Directory, DirectoryError, Key};
 use model::order::Gone;
-use model::{ClusterName, Entry, Epoch, HostName, Locator, Member, Net};
+use model::{ClusterName, Entry, Epoch, HostName, Locator, Member, Net, SecurityRule};
 use std::net::IpAddr;
 use std::sync::Arc;
 use store::{Store, StoreError, StoreExt, Txn};
@@ -150,6 +150,24 @@ impl Ledger {
             }
             return Err(error.into());
         }
+        Ok(entry)
+    }
+
+    /// Gives an endpoint other security rules.
+    ///
+    /// # Errors
+    /// See [`LedgerError`]; nothing is changed.
+    pub async fn secure(
+        &mut self,
+        key: &Key,
+        security: Vec<SecurityRule>,
+        along: Txn,
+    ) -> Result<Entry, LedgerError> {
+        let mut after = self.directory.clone();
+        let entry = after.secure(key, security)?;
+        let txn = along.put_json(entry_row(key), &entry)?;
+        self.store.txn(txn).await?;
+        self.directory = after;
         Ok(entry)
     }
 

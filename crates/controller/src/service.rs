@@ -8,7 +8,7 @@ use api::{Problem, Service};
 use async_trait::async_trait;
 use model::limits::Limits;
 use model::migration::{Migration, Options, Plan};
-use model::{ClusterName, HostName, Member, MigrationId, SiteName, VmName};
+use model::{ClusterName, HostName, Member, MigrationId, SecurityRule, SiteName, VmName};
 use std::sync::Arc;
 
 /// What answers the API.
@@ -70,6 +70,23 @@ impl Service for Controlling {
         to: &HostName,
     ) -> Result<Placed, Problem> {
         self.registry.update(cluster, member, to).await
+    }
+
+    async fn security(
+        &self,
+        cluster: &ClusterName,
+        member: &VmName,
+    ) -> Result<Vec<SecurityRule>, Problem> {
+        self.registry.security(cluster, member).await
+    }
+
+    async fn secure(
+        &self,
+        cluster: &ClusterName,
+        member: &VmName,
+        rules: Vec<SecurityRule>,
+    ) -> Result<Vec<SecurityRule>, Problem> {
+        self.registry.secure(cluster, member, rules).await
     }
 
     async fn vms(&self) -> Result<Vec<Vm>, Problem> {

@@ -183,6 +183,7 @@ impl Shop {
                 mac: mac(number(vm)),
                 addresses: addresses(number(vm)),
                 after: Vec::new(),
+                security: Vec::new(),
                 kind: MemberKind::Vm {
                     spec: self.spec(vm),
                 },
@@ -194,6 +195,7 @@ impl Shop {
             mac: mac(100),
             addresses: addresses(100),
             after: Vec::new(),
+            security: Vec::new(),
             kind: MemberKind::Host,
         });
         Ok(Cluster {

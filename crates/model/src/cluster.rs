@@ -1,6 +1,6 @@
 //! Clusters and their members, as a user describes them and as the registry keeps them.
 
-use crate::{ClusterName, HostName, Mac, VmName, vm::VmSpec};
+use crate::{ClusterName, HostName, Mac, SecurityRule, VmName, vm::VmSpec};
 use serde::{Deserialize, Serialize};
 use std::net::IpAddr;
 
@@ -66,6 +66,9 @@ pub struct Member {
     /// VMs of the cluster that switch over before this one when it moves.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub after: Vec<VmName>,
+    /// What may be opened to it and by it; everything where there is no rule.
+    #[serde(default)]
+    pub security: Vec<SecurityRule>,
     /// What stands behind the endpoint.
     #[serde(flatten)]
     pub kind: MemberKind,

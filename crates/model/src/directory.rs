@@ -1,6 +1,6 @@
 //! What the directory says: endpoint → (locator, epoch).
 
-use crate::{ClusterName, Encap, HostName, Mac, VmName};
+use crate::{ClusterName, Encap, HostName, Mac, SecurityRule, VmName};
 use serde::{Deserialize, Serialize};
 use std::net::IpAddr;
 
@@ -51,9 +51,12 @@ pub struct Entry {
     pub mac: Mac,
     /// The member's addresses, IPv4 and IPv6; IPv6 link-local is allowed beside them.
     pub ips: Vec<IpAddr>,
+    /// What may be opened to it and by it, wherever it is; everything where there is no rule.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub security: Vec<SecurityRule>,
     /// Where it is now.
     pub locator: Locator,
-    /// The version of `locator`.
+    /// The version of `locator` and `security`.
     pub epoch: Epoch,
 }
 
@@ -61,6 +64,16 @@ impl Entry {
     /// The key of the row: cluster and member.
     pub fn key(&self) -> (ClusterName, VmName) {
         (self.cluster.clone(), self.vm.clone())
+    }
+
+    /// The listed addresses and the link-local one that follows from the MAC (RFC 4291, appendix
+    /// A), each once, in order.
+    pub fn addresses(&self) -> Vec<IpAddr> {
+        let listed = self.ips.iter().copied();
+        let mut all: Vec<_> = listed.chain([IpAddr::V6(self.mac.link_local())]).collect();
+        all.sort_unstable();
+        all.dedup();
+        all
     }
 }
 

@@ -2,11 +2,12 @@
 //!
 //! Everything that crosses a crate or a wire is spelled here once: names and addresses
 //! ([`name`], [`net`]), what the directory says ([`directory`]), what a user describes
-//! ([`cluster`], [`vm`]), what a migration would do ([`plan`], from what hosts find: [`facts`]), what it is and
-//! tells ([`migration`]), when it may go ([`limits`], [`window`]), and the messages between controller and agents
+//! ([`cluster`], [`vm`], [`security`]), what a migration would do ([`plan`], from what hosts find: [`facts`]), what it is
+//! and tells ([`migration`]), when it may go ([`limits`], [`window`]), and the messages between controller and agents
 //! ([`order`], [`news`]). No logic beyond validation and no I/O lives here.
 
 pub mod cluster;
+pub mod connection;
 pub mod directory;
 pub mod event;
 pub mod facts;
@@ -17,12 +18,15 @@ pub mod net;
 pub mod news;
 pub mod order;
 pub mod plan;
+pub mod security;
 pub mod time;
 pub mod vm;
 pub mod window;
 
 pub use cluster::{Cluster, Encap, Member, MemberKind};
+pub use connection::{Connection, Flow};
 pub use directory::{Entry, Epoch, Locator, Net, Slice};
 pub use name::{ClusterName, HostName, InvalidName, MigrationId, SiteName, VmName};
 pub use net::{InvalidMac, Mac};
+pub use security::SecurityRule;
 pub use time::Nanos;

@@ -8,6 +8,7 @@
 //!   nothing is forwarded while ovs-vswitchd is away, a secure bridge drops until its rules are
 //!   there, and the setting would hold back the underlay bridge as well.
 
+use crate::carried::Carried;
 use crate::config::HostConfig;
 use crate::database::Database;
 use crate::error::{Error, Result};
@@ -72,6 +73,7 @@ impl Host {
             control,
             neighbours: Arc::clone(&neighbours),
             doubt: Notify::new(),
+            carried: Carried::default(),
         });
         inner.repair().await?;
         let tasks = vec![

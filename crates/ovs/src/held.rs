@@ -301,6 +301,7 @@ mod tests {
             vm: VmName::new(vm).unwrap(),
             mac: Mac([2, 0, 0, 0, 0, vm.len() as u8]),
             ips: vec![format!("10.77.0.{}", vm.len()).parse().unwrap()],
+            security: Vec::new(),
             locator: Locator {
                 host: HostName::new(host).unwrap(),
                 address: "10.0.0.9".parse().unwrap(),
@@ -441,6 +442,16 @@ mod tests {
         );
         play(&held, steps);
         let (_, steps) = held.take(&rows(&[entry("a", "north", 3)]));
+        play(&held, steps);
+        let texts = ["ingress tcp 80 from any", "ingress udp from members"];
+        let secured = Entry {
+            security: texts.iter().map(|text| text.parse().unwrap()).collect(),
+            ..entry("a", "north", 4)
+        };
+        let (_, steps) = held.take(&rows(&[secured]));
+        play(&held, steps);
+        let (_, steps) = held.take(&rows(&[entry("ccc", "south", 5)]));
+        assert!(!steps.is_empty(), "one more member is one more who may");
         play(&held, steps);
         let steps = held.set_arrivals(&key, Some(Arrivals::Gate { ofport: 99 }));
         play(&held, steps);

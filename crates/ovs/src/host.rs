@@ -6,6 +6,7 @@
 //! reconfigure holds `ports` only, everything that changes rules holds `state`, for about as long
 //! as the switch needs to acknowledge them.
 
+use crate::carried::{Carried, resecured};
 use crate::config::{HostConfig, MtuBudget};
 use crate::database::Database;
 use crate::error::Result;
@@ -50,6 +51,8 @@ pub(crate) struct Inner {
     pub(crate) state: Mutex<State>,
     /// Asks for the rules to be read back and compared.
     pub(crate) doubt: Notify,
+    /// Connections that came here with their members.
+    pub(crate) carried: Carried,
 }
 
 /// The ports on `icint0`.
@@ -129,6 +132,7 @@ impl Host {
             keep,
             generation,
         } = &mut *state;
+        let secured = resecured(&held.view, &order);
         let (applied, steps) = held.take(&order);
         if applied.changed > 0 {
             *generation += 1;
@@ -137,6 +141,10 @@ impl Host {
         self.inner
             .send("install the directory's rules", &steps)
             .await?;
+        drop(state);
+        for key in &secured {
+            self.inner.resecure(key).await?;
+        }
         Ok(applied)
     }
 
@@ -185,6 +193,7 @@ impl Host {
             generation,
         } = &mut *state;
         *generation += 1;
+        let secured = resecured(&held.view, &prepared.order);
         note(keep.add(&prepared.order, || {
             let mut after = held.clone();
             after.take(&prepared.order);
@@ -195,6 +204,10 @@ impl Host {
             .send_batch("flip", prepared.batch, &prepared.steps);
         let (sent, _) = tokio::join!(sent, async { held.take(&prepared.order) });
         sent?;
+        drop(state);
+        for key in &secured {
+            self.inner.resecure(key).await?;
+        }
         Ok(prepared.applied)
     }
 

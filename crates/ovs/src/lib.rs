@@ -6,6 +6,8 @@
 //! - [`Daemons`] starts ovsdb-server and ovs-vswitchd, or finds them running.
 //! - [`Host`] is one host's hand: set-up and repair, members' ports, the host's part of the
 //!   directory and the rules that follow from it (computed by `control::projection`), gates.
+//! - [`conntrack`] reads the switch's table of connections; [`Host::connections`] and [`Host::carry`] take
+//!   them along when their member moves.
 //! - [`TapIo`] watches, fills and asks a VM's port below the switch.
 //! - [`config`] checks what a host is told, and the MTU that is left for members.
 //! - Below: [`netns`], [`netlink`], [`tap`], [`frames`], [`probe`], [`unixctl`], [`neighbours`].
@@ -16,6 +18,8 @@
 pub mod bench;
 pub mod config;
 
+mod carried;
+pub mod conntrack;
 mod converge;
 pub mod daemons;
 mod database;

@@ -1,5 +1,6 @@
 //! Members' ports: made, and removed without a trace.
 
+use crate::carried::secured;
 use crate::database::PortRow;
 use crate::error::{Error, Result, tunnel_name};
 use crate::host::{Host, Inner, Ports};
@@ -237,6 +238,7 @@ impl Inner {
     /// Removes rules, then rows and links; what the switch says about the rules comes last, because
     /// it does not hold up the rest.
     async fn take_back(&self, key: &Key, port: &Port, tunnel: bool) -> Result<()> {
+        let known = secured(&self.state.lock().await.held.view, key);
         let sent = {
             let mut state = self.state.lock().await;
             state.generation += 1;
@@ -246,6 +248,11 @@ impl Inner {
             }
             self.send("remove a member's rules", &steps).await
         };
+        if let Some(port) = known
+            && let Err(error) = self.forget_connections(key, port).await
+        {
+            tracing::warn!(%error, vm = %key.1, "connections of a member that has left stay known");
+        }
         self.remove_rows(port, tunnel).await?;
         sent
     }

@@ -84,6 +84,18 @@ impl Switch {
             .map_err(|error| refused(what, error))
     }
 
+    /// The same for messages that are no step of the directory's; nothing happens when there are none.
+    pub(crate) async fn send_messages(
+        &self,
+        what: &'static str,
+        messages: Vec<FlowMod>,
+    ) -> Result<()> {
+        match messages.is_empty() {
+            true => Ok(()),
+            false => self.send(what, Batch(messages)).await,
+        }
+    }
+
     /// All of it at the same instant, or nothing.
     pub(crate) async fn send_bundle(&self, what: &'static str, batch: Batch) -> Result<()> {
         let client = self.client(what)?;

@@ -6,6 +6,7 @@ mod inventory;
 mod journeys;
 mod lab;
 mod limits;
+mod security;
 mod services;
 
 use crate::cli::{Cli, Command, Format, HostCommand, ListOf};

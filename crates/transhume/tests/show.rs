@@ -5,8 +5,9 @@ mod support;
 use serde_json::Value;
 use support::Controller;
 
-const LISTS: [&[&str]; 11] = [
+const LISTS: [&[&str]; 12] = [
     &["cluster", "list"],
+    &["cluster", "security", "shop", "shop-1"],
     &["cluster", "show", "shop"],
     &["vm", "list"],
     &["endpoint", "list"],
@@ -143,4 +144,24 @@ fn a_migration_that_is_over_is_told_from_its_events() {
 fn the_join_token_is_shown() {
     let controller = Controller::start();
     assert!(controller.says(&["host", "join-token"]).contains("secret"));
+}
+
+#[test]
+fn security_rules_are_shown_and_replaced_in_the_same_words() {
+    let controller = Controller::start();
+    let member = ["cluster", "security", "shop", "shop-1"];
+    assert_eq!(
+        controller.says(&member),
+        "ingress tcp 80 from 10.77.0.0/24\n"
+    );
+    let allow = [
+        "--allow",
+        "ingress icmp from members",
+        "--allow",
+        "egress any",
+    ];
+    let said = controller.says(&[&member[..], &allow].concat());
+    assert_eq!(said, "ingress icmp from members\negress any to any\n");
+    let said = controller.says(&[&member[..], &["--open"]].concat());
+    assert!(said.contains("open to its network"), "{said}");
 }

@@ -1,6 +1,6 @@
 //! Frames of the relay: type, length (32 bit big endian), payload.
 
-use model::{ClusterName, MigrationId, VmName};
+use model::{ClusterName, Connection, MigrationId, VmName};
 use serde::{Deserialize, Serialize};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 
@@ -42,6 +42,8 @@ pub enum Frame {
     Measure,
     /// Target to source: what arrived of it.
     Measured(crate::survey::path::Measured),
+    /// Source to target: connections through the VM's security rules that go on there.
+    Connections(Vec<Connection>),
     /// Target to source: QEMU's return path.
     Return(Vec<u8>),
     /// Target to source: the VM runs here.
@@ -81,6 +83,7 @@ impl Frame {
             Self::Plain(_) => 5,
             Self::Measure => 32,
             Self::Measured(_) => 33,
+            Self::Connections(_) => 9,
             Self::Return(_) => 16,
             Self::Running => 17,
             Self::Discarded(_) => 18,
@@ -93,6 +96,7 @@ impl Frame {
     pub fn encode(&self) -> Vec<u8> {
         let payload = match self {
             Self::Open(opening) => serde_json::to_vec(opening).unwrap_or_default(),
+            Self::Connections(all) => serde_json::to_vec(all).unwrap_or_default(),
             Self::Data(bytes) | Self::Plain(bytes) | Self::Return(bytes) => {
                 return header(self.kind(), bytes);
             }
@@ -129,6 +133,9 @@ impl Frame {
                 let measured = serde_json::from_slice(&payload);
                 Self::Measured(measured.map_err(|_| FrameError::Broken(kind))?)
             }
+            9 => Self::Connections(
+                serde_json::from_slice(&payload).map_err(|_| FrameError::Broken(kind))?,
+            ),
             16 => Self::Return(payload),
             17 => Self::Running,
             18 => Self::Discarded(String::from_utf8_lossy(&payload).into_owned()),
@@ -193,6 +200,18 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
+    prop_compose! {
+        fn connections()(
+            (member, member_port) in any::<(std::net::IpAddr, u16)>(),
+            (remote, remote_port) in any::<(std::net::IpAddr, u16)>(),
+            (protocol, expires_s) in any::<(u8, u32)>(),
+            (by_member, established) in any::<(bool, bool)>(),
+        ) -> Connection {
+            let flow = model::Flow { protocol, by_member, member, member_port, remote, remote_port };
+            Connection { flow, expires_s, established }
+        }
+    }
+
     fn frames() -> impl Strategy<Value = Frame> {
         let bytes = prop::collection::vec(any::<u8>(), 0..200);
         prop_oneof![
@@ -200,6 +219,7 @@ mod tests {
             bytes.clone().prop_map(Frame::Plain),
             bytes.clone().prop_map(Frame::Return),
             prop::collection::vec(bytes, 0..5).prop_map(Frame::Packets),
+            prop::collection::vec(connections(), 0..5).prop_map(Frame::Connections),
             ".*".prop_map(Frame::Discarded),
             Just(Frame::Stopped),
             Just(Frame::Running),

@@ -15,8 +15,8 @@ use model::news::Abilities;
 use model::plan::{Check, Convergence, Forecast, Needs, Part, Plan, SwitchForecast};
 use model::vm::{Accel, VmSpec, VmState};
 use model::{
-    ClusterName, Encap, Entry, Epoch, Locator, Mac, Member, MemberKind, MigrationId, SiteName,
-    VmName,
+    ClusterName, Encap, Entry, Epoch, Locator, Mac, Member, MemberKind, MigrationId, SecurityRule,
+    SiteName, VmName,
 };
 use std::sync::{Arc, Mutex};
 use tokio_stream::wrappers::BroadcastStream;
@@ -39,6 +39,7 @@ pub fn vm_member(index: u8) -> Member {
             name(&format!("fd77::{index}/64")),
         ],
         after: Vec::new(),
+        security: vec![name("ingress tcp 80 from 10.77.0.0/24")],
         kind: MemberKind::Vm {
             spec: VmSpec {
                 machine: "q35".into(),
@@ -62,6 +63,7 @@ pub fn host_member() -> Member {
         mac: Mac([0x52, 0x54, 0, 0x77, 1, 1]),
         addresses: vec![name::<Cidr>("10.77.0.100/24")],
         after: Vec::new(),
+        security: Vec::new(),
         kind: MemberKind::Host,
     }
 }
@@ -88,6 +90,7 @@ pub fn entry(member: &Member) -> Entry {
         vm: member.name.clone(),
         mac: member.mac,
         ips: member.addresses.iter().map(|cidr| cidr.address).collect(),
+        security: member.security.clone(),
         locator: locator(),
         epoch: Epoch(3),
     }
@@ -398,6 +401,25 @@ impl Service for Fake {
             "boom" => panic!("a fault in the service"),
             _ => Ok(()),
         }
+    }
+
+    async fn security(
+        &self,
+        cluster: &ClusterName,
+        _: &VmName,
+    ) -> Result<Vec<SecurityRule>, Problem> {
+        Self::known(cluster)?;
+        Ok(vm_member(1).security)
+    }
+
+    async fn secure(
+        &self,
+        cluster: &ClusterName,
+        _: &VmName,
+        rules: Vec<SecurityRule>,
+    ) -> Result<Vec<SecurityRule>, Problem> {
+        Self::known(cluster)?;
+        Ok(rules)
     }
 
     async fn vms(&self) -> Result<Vec<Vm>, Problem> {

@@ -19,7 +19,9 @@ pub use snapshot::{InvalidSnapshot, Snapshot};
 use crate::Key;
 use claims::{Claims, check_member, check_net};
 use model::order::Gone;
-use model::{ClusterName, Entry, Epoch, HostName, Locator, Member, Net, Slice, VmName};
+use model::{
+    ClusterName, Entry, Epoch, HostName, Locator, Member, Net, SecurityRule, Slice, VmName,
+};
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
@@ -114,6 +116,7 @@ impl Directory {
             vm: member.name.clone(),
             mac: member.mac,
             ips: member.addresses.iter().map(|cidr| cidr.address).collect(),
+            security: member.security.clone(),
             locator,
             epoch: self.floor.next(),
         };
@@ -141,6 +144,25 @@ impl Directory {
             .get_mut(key)
             .ok_or_else(|| no_such_member(key))?;
         entry.locator = locator;
+        entry.epoch = entry.epoch.next();
+        Ok(entry.clone())
+    }
+
+    /// Gives an endpoint other security rules, all of them; none opens it. They are part of its row,
+    /// and so of every move.
+    ///
+    /// # Errors
+    /// There is no such endpoint.
+    pub fn secure(
+        &mut self,
+        key: &Key,
+        security: Vec<SecurityRule>,
+    ) -> Result<Entry, DirectoryError> {
+        let entry = self
+            .entries
+            .get_mut(key)
+            .ok_or_else(|| no_such_member(key))?;
+        entry.security = security;
         entry.epoch = entry.epoch.next();
         Ok(entry.clone())
     }

@@ -47,6 +47,8 @@ pub enum Kind {
     Redirect = 8,
     /// The same, kept in a queue; with the local senders' part.
     Gate = 9,
+    /// What a member's security rules let through.
+    Security = 10,
 }
 
 impl Kind {
@@ -62,6 +64,7 @@ impl Kind {
             7 => Self::Arrivals,
             8 => Self::Redirect,
             9 => Self::Gate,
+            10 => Self::Security,
             _ => return None,
         })
     }

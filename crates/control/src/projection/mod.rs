@@ -10,8 +10,10 @@
 //! | [`CLASSIFY`] | port or tunnel → network, in `reg0` |
 //! | [`GUARD`] | local senders use their own addresses only; fenced ports nothing |
 //! | [`ANSWER`], [`ADVERTISE`] | ARP and neighbour discovery answered here; they never travel |
+//! | [`LEAVING`] | what a member with security rules may send |
 //! | [`ORIGIN`] | packets of local senders: to a port, a tunnel, or as copies to members |
 //! | [`ARRIVALS`] | packets out of tunnels: to a port, nowhere, or sent on during a switchover |
+//! | [`ENTERING`], [`ENTERED`] | what may come to a member with security rules |
 //!
 //! What the rules mean to an operator is in `docs/dataplane.md`.
 
@@ -25,8 +27,11 @@ mod wire;
 
 pub use change::{Change, changes, converge, diff};
 pub use cookie::{Cookie, Kind, Owner};
-pub use rule::{Action, Field, Identity, Rule, RuleSet};
+pub use rule::{Action, Field, Identity, Rule, RuleSet, track};
 pub use view::{Arrivals, HostView, Key};
+
+pub(crate) use tables::security::{CARRIED, zone};
+pub(crate) use wire::commit;
 
 use model::ClusterName;
 
@@ -39,10 +44,16 @@ pub const ANSWER: u8 = 20;
 /// Completes a neighbour advertisement: a switch lets `nd_tll` be written only in a table whose
 /// match says that the packet is one.
 pub const ADVERTISE: u8 = 21;
+/// Decides what a member with security rules may send.
+pub const LEAVING: u8 = 25;
 /// Forwards what local senders send.
 pub const ORIGIN: u8 = 30;
 /// Forwards what tunnels bring.
 pub const ARRIVALS: u8 = 40;
+/// Looks up the connection of what is for a member with security rules.
+pub const ENTERING: u8 = 45;
+/// Decides what may come to such a member.
+pub const ENTERED: u8 = 46;
 
 /// All rules of a host.
 pub fn rules(view: &HostView) -> RuleSet {
@@ -58,7 +69,10 @@ pub fn rules(view: &HostView) -> RuleSet {
 
 /// The rules that do not depend on the directory: the end of each table.
 pub fn base() -> RuleSet {
-    let ends = [CLASSIFY, GUARD, ORIGIN, ARRIVALS].map(tables::end_of);
+    let ends = [
+        CLASSIFY, GUARD, LEAVING, ORIGIN, ARRIVALS, ENTERING, ENTERED,
+    ]
+    .map(tables::end_of);
     ends.into_iter().chain(tables::answer_base()).collect()
 }
 
@@ -73,6 +87,7 @@ pub fn rules_of(view: &HostView, key: &Key) -> RuleSet {
     rules.extend(tables::answer(at));
     rules.insert(tables::origin(at));
     rules.extend(tables::arrivals::endpoint(at));
+    rules.extend(tables::security::endpoint(at));
     rules
 }
 
@@ -85,6 +100,7 @@ pub fn rules_of_net(view: &HostView, cluster: &ClusterName) -> RuleSet {
     rules.extend(tables::classify_net(view, net));
     rules.extend(tables::replicate(view, net));
     rules.extend(tables::arrivals::net(view, net));
+    rules.extend(tables::security::net(view, net));
     rules
 }
 

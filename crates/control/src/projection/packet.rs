@@ -9,6 +9,10 @@ pub(super) const ETH_IPV4: u16 = 0x0800;
 pub(super) const ETH_ARP: u16 = 0x0806;
 /// EtherType of IPv6.
 pub(super) const ETH_IPV6: u16 = 0x86dd;
+/// IP protocol ICMP.
+pub(super) const ICMP: u8 = 1;
+/// IP protocol TCP.
+pub(super) const TCP: u8 = 6;
 /// IP protocol UDP.
 pub(super) const UDP: u8 = 17;
 /// IP protocol ICMPv6.

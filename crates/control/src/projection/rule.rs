@@ -56,6 +56,43 @@ pub enum Field {
     ArpTargetIp(Ipv4Addr),
     /// `nd_target`.
     NdTarget(Ipv6Addr),
+    /// `reg1`: the port of the member that the packet is for, where it has security rules.
+    For(u32),
+    /// `ct_state`: these bits of [`track`], of the bits that count.
+    Tracked {
+        /// The bits that are set.
+        set: u32,
+        /// The bits that count.
+        of: u32,
+    },
+    /// `nw_src` in a network.
+    Ipv4SourceIn(Ipv4Addr, u8),
+    /// `nw_dst` in a network.
+    Ipv4DestinationIn(Ipv4Addr, u8),
+    /// `ipv6_src` in a network.
+    Ipv6SourceIn(Ipv6Addr, u8),
+    /// `ipv6_dst` in a network.
+    Ipv6DestinationIn(Ipv6Addr, u8),
+    /// `tcp_flags=+syn-ack`: the first segment of a connection, RFC 9293 section 3.5.
+    TcpOpening,
+    /// `tcp_dst`: those bits of it that the mask has.
+    TcpDestinationIn(u16, u16),
+    /// `udp_dst`: those bits of it that the mask has.
+    UdpDestinationIn(u16, u16),
+}
+
+/// Bits of `ct_state`, as `ovs-fields(7)` has them.
+pub mod track {
+    /// The connection is not in the table, or only one side has spoken.
+    pub const NEW: u32 = 1;
+    /// The packet belongs to a connection of the table.
+    pub const ESTABLISHED: u32 = 2;
+    /// The packet is about a connection of the table, such as an ICMP error.
+    pub const RELATED: u32 = 4;
+    /// The packet fits no connection.
+    pub const INVALID: u32 = 16;
+    /// The packet was looked up.
+    pub const TRACKED: u32 = 32;
 }
 
 /// One thing done to a packet, in order.
@@ -106,6 +143,24 @@ pub enum Action {
     Output(u32),
     /// `in_port`: back to where it came from.
     OutputBack,
+    /// `set_field:PORT->reg1`.
+    SetFor(u32),
+    /// `resubmit(,TABLE)`: what that table does with the packet, then on with the next action.
+    Through(u8),
+    /// `ct(table=TABLE,zone=ZONE)`: looks the connection up, and begins anew in that table.
+    Track {
+        /// The connections of one member.
+        zone: u16,
+        /// The table that goes on.
+        table: u8,
+    },
+    /// `ct(commit,zone=ZONE,exec(set_field:MARK->ct_mark))`: the connection is in the table from now on.
+    Commit {
+        /// The connections of one member.
+        zone: u16,
+        /// Who opened it.
+        by_member: bool,
+    },
 }
 
 /// A rule of the integration bridge.

@@ -4,8 +4,17 @@ use super::change::Change;
 use super::cookie::Cookie;
 use super::rule::{Action, Field, Rule};
 use model::Mac;
+use openflow::action::{Conntrack, CtFlags, CtZone};
 use openflow::{Action as OfAction, Field as OfField, FlowMod, MacAddr, Match};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+/// Bits of the flags of a TCP segment, RFC 9293 section 3.1.
+const TCP_SYN: u16 = 2;
+const TCP_ACK: u16 = 16;
+
+/// Marks of a connection.
+const BY_MEMBER: u32 = 1;
+const BY_REMOTE: u32 = 2;
 
 impl Rule {
     /// The message that adds the rule, or puts it in the place of one of the same identity.
@@ -74,6 +83,15 @@ fn matching(fields: &[Field]) -> Match {
         Field::ArpSenderIp(ip) => to.arp_spa(ip),
         Field::ArpTargetIp(ip) => to.arp_tpa(ip),
         Field::NdTarget(ip) => to.nd_target(ip),
+        Field::For(port) => to.reg(1, port),
+        Field::Tracked { set, of } => to.ct_state(set, of),
+        Field::Ipv4SourceIn(ip, length) => to.ipv4_src_net(ip, length),
+        Field::Ipv4DestinationIn(ip, length) => to.ipv4_dst_net(ip, length),
+        Field::Ipv6SourceIn(ip, length) => to.ipv6_src_net(ip, length),
+        Field::Ipv6DestinationIn(ip, length) => to.ipv6_dst_net(ip, length),
+        Field::TcpOpening => to.masked(OfField::NXM_TCP_FLAGS, TCP_SYN, TCP_SYN | TCP_ACK),
+        Field::TcpDestinationIn(port, mask) => to.masked(OfField::TCP_DST, port, mask),
+        Field::UdpDestinationIn(port, mask) => to.masked(OfField::UDP_DST, port, mask),
     })
 }
 
@@ -108,7 +126,27 @@ fn actions(action: &Action) -> Vec<OfAction> {
         Action::SetNdTargetMac(mac) => Of::set_field(OfField::IPV6_ND_TLL, address(mac)),
         Action::Output(port) => Of::output(port),
         Action::OutputBack => Of::output_in_port(),
+        Action::SetFor(port) => Of::set_reg(1, port),
+        Action::Through(table) => Of::resubmit(table),
+        Action::Track { zone, table } => Of::ct(Conntrack {
+            zone: CtZone::Number(zone),
+            recirc_table: table,
+            ..Conntrack::default()
+        }),
+        Action::Commit { zone, by_member } => commit(zone, by_member),
     }]
+}
+
+/// Puts a connection into the table. The mark says who opened it: the table itself only knows whose
+/// packet came first, and of one that came here with its member that is anybody's.
+pub(crate) fn commit(zone: u16, by_member: bool) -> OfAction {
+    let mark = if by_member { BY_MEMBER } else { BY_REMOTE };
+    OfAction::ct(Conntrack {
+        flags: CtFlags::COMMIT,
+        zone: CtZone::Number(zone),
+        actions: vec![OfAction::set_field(OfField::CT_MARK, mark)],
+        ..Conntrack::default()
+    })
 }
 
 fn address(mac: Mac) -> MacAddr {

@@ -147,6 +147,7 @@ fn member(vm: u8) -> Member {
             .map(|text| text.parse().expect("an address"))
             .collect(),
         after: Vec::new(),
+        security: Vec::new(),
         kind: MemberKind::Host,
     }
 }

@@ -27,6 +27,17 @@ pub enum Payload {
         ttl: u8,
         nd: Option<Nd>,
     },
+    Segment(Segment),
+}
+
+/// A packet of a connection: TCP, UDP or ICMP, of either family.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Segment {
+    pub protocol: u8,
+    pub src: (IpAddr, u16),
+    pub dst: (IpAddr, u16),
+    /// Of TCP: whether it opens the connection.
+    pub opening: bool,
 }
 
 /// Neighbour discovery.
@@ -52,6 +63,10 @@ pub struct Tunnel {
 pub struct Packet {
     pub in_port: u32,
     pub reg0: u32,
+    /// The member that it is for, where that matters.
+    pub reg1: u32,
+    /// What the table of connections says of it.
+    pub state: u32,
     pub tagged: bool,
     pub tunnel: Tunnel,
     pub eth_src: Mac,
@@ -64,6 +79,8 @@ impl Packet {
         Self {
             in_port: 0,
             reg0: 0,
+            reg1: 0,
+            state: 0,
             tagged: false,
             tunnel: Tunnel::default(),
             eth_src,

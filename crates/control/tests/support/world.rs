@@ -1,10 +1,11 @@
 //! Hosts with rules, joined by tunnels.
 
 use super::packet::{Packet, Tunnel};
-use super::switch;
+use super::switch::{self, Table};
 use control::projection::{HostView, Key, RuleSet, rules};
 use control::{Arrivals, Directory};
 use model::{ClusterName, Encap, HostName, Locator, Mac, Member, MemberKind, Net, VmName};
+use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
@@ -69,6 +70,7 @@ pub fn member(vm: u8) -> Member {
         mac: mac(vm),
         addresses: addresses.iter().map(|text| text.parse().unwrap()).collect(),
         after: Vec::new(),
+        security: Vec::new(),
         kind: MemberKind::Host,
     }
 }
@@ -137,6 +139,7 @@ pub fn view(directory: &Directory, plan: &Plan, number: u8) -> HostView {
 pub struct World {
     pub views: BTreeMap<u8, HostView>,
     rules: BTreeMap<u8, RuleSet>,
+    pub tables: BTreeMap<u8, RefCell<Table>>,
 }
 
 impl World {
@@ -145,7 +148,15 @@ impl World {
             .iter()
             .map(|(number, view)| (*number, rules(view)))
             .collect();
-        Self { views, rules }
+        let tables = views
+            .keys()
+            .map(|number| (*number, RefCell::default()))
+            .collect();
+        Self {
+            views,
+            rules,
+            tables,
+        }
     }
 
     /// All hosts agree with the directory.
@@ -173,6 +184,8 @@ impl World {
         let start = Packet {
             in_port,
             reg0: 0,
+            reg1: 0,
+            state: 0,
             tunnel: Tunnel::default(),
             ..packet
         };
@@ -182,7 +195,7 @@ impl World {
 
     fn step(&self, number: u8, packet: Packet, hops: u32, edge: &mut Vec<(u8, u32, Packet)>) {
         assert!(hops < HOPS, "a packet runs in circles: {packet:?}");
-        for (port, sent) in switch::run(&self.rules[&number], packet) {
+        for (port, sent) in switch::run_with(&self.rules[&number], &self.tables[&number], packet) {
             if !TUNNELS.iter().any(|(_, tunnel)| *tunnel == port) {
                 edge.push((number, port, sent));
                 continue;
@@ -200,6 +213,8 @@ impl World {
             let mut arriving = Packet {
                 in_port: port,
                 reg0: 0,
+                reg1: 0,
+                state: 0,
                 ..sent
             };
             // The receiver sees the sender as source and itself as destination.
@@ -214,6 +229,15 @@ impl World {
                 dst6: own.1,
             };
             self.step(*there, arriving, hops + 1, edge);
+        }
+    }
+
+    /// Changes a host's view, and its rules with it.
+    pub fn change(&mut self, number: u8, change: impl FnOnce(&mut HostView)) {
+        if let Some(view) = self.views.get_mut(&number) {
+            change(view);
+            let rules = rules(view);
+            self.rules.insert(number, rules);
         }
     }
 

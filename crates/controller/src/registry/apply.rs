@@ -13,7 +13,7 @@ use model::event::What;
 use model::news::{Answer, Hello};
 use model::order::Order;
 use model::vm::VmState;
-use model::{Cluster, ClusterName, HostName, Member, MemberKind, Net, VmName};
+use model::{Cluster, ClusterName, HostName, Member, MemberKind, Net, SecurityRule, VmName};
 use store::Txn;
 
 /// What a description asks for.
@@ -25,6 +25,8 @@ struct Wanted {
     vms: Vec<(Member, HostName)>,
     /// Members that are there already and come after others than before.
     reordered: Vec<Member>,
+    /// Members that are there already with other security rules.
+    secured: Vec<(Key, Vec<SecurityRule>)>,
 }
 
 impl Registry {
@@ -45,6 +47,7 @@ impl Registry {
             gone,
             vms,
             reordered,
+            secured,
         } = state.wanted(&spec)?;
         drop(state);
         let cluster = &described.name;
@@ -69,6 +72,10 @@ impl Registry {
             }
         };
         self.reorder(&net, reordered).await?;
+        let mut changed = Ok(());
+        for (key, security) in secured {
+            changed = changed.and(self.secure_one(&key, security).await.map(drop));
+        }
         let started = self.revive(&net, vms).await;
         let ended = match gone.is_empty() {
             true => Ok(()),
@@ -77,7 +84,7 @@ impl Registry {
         self.inner.events.emit(What::ClusterChanged {
             cluster: cluster.clone(),
         });
-        started.and(ended)
+        changed.and(started).and(ended)
     }
 
     /// Ends the cluster's VMs, unlinks its members, forgets it.
@@ -234,6 +241,7 @@ impl State {
             gone: Vec::new(),
             vms: Vec::new(),
             reordered: Vec::new(),
+            secured: Vec::new(),
         };
         for member in &spec.members {
             let key = (spec.name.clone(), member.name.clone());
@@ -249,6 +257,9 @@ impl State {
                     after,
                     ..kept.member.clone()
                 });
+            }
+            if kept.member.security != member.security {
+                wanted.secured.push((key.clone(), member.security.clone()));
             }
             if matches!(member.kind, MemberKind::Vm { .. }) {
                 wanted
@@ -292,6 +303,7 @@ fn same(kept: &Member, wanted: &Member, at: &HostName) -> Result<(), Problem> {
         host: kept.host.clone(),
         // What it comes after is the controller's own affair.
         after: kept.after.clone(),
+        security: kept.security.clone(),
         ..wanted.clone()
     };
     if as_kept != *kept {

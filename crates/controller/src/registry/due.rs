@@ -112,6 +112,7 @@ mod tests {
             vm: VmName::new("a").unwrap(),
             mac: Mac([0x52, 0x54, 0, 0, 0, 1]),
             ips: vec![],
+            security: Vec::new(),
             locator: Locator {
                 host: name(host),
                 address: "192.0.2.1".parse().unwrap(),

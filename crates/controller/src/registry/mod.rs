@@ -7,6 +7,7 @@
 //! | `link` | members linked and, when anything fails, unlinked again |
 //! | `unlink` | members unlinked |
 //! | `place` | the one act by which an endpoint moves, by hand or by the engine |
+//! | `secure` | a member's security rules |
 //! | `arrive` | a host dials in: learn from it, give it the whole truth |
 //! | `due` | changes of place that are told and not due yet |
 //! | `views` | what people are shown |
@@ -23,6 +24,7 @@ mod due;
 mod link;
 mod mtu;
 mod place;
+mod secure;
 mod state;
 mod told;
 mod unlink;

@@ -155,6 +155,7 @@ pub(crate) fn member(name: &str, host: &str, number: u8) -> Member {
             prefix: 24,
         }],
         after: Vec::new(),
+        security: Vec::new(),
         kind: MemberKind::Host,
     }
 }

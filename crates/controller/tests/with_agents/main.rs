@@ -13,3 +13,4 @@ mod placing;
 mod queueing;
 mod random;
 mod restarting;
+mod securing;

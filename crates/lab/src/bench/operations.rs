@@ -142,6 +142,7 @@ fn cluster(name: &str, number: u8, places: &[&str]) -> Result<Cluster, PartError
                 prefix: 24,
             }],
             after: Vec::new(),
+            security: Vec::new(),
             kind: MemberKind::Host,
         })
     };

@@ -184,6 +184,8 @@ pub(crate) fn migration(number: usize) -> Migration {
         phases,
         started_unix_ms: ((m.begin * MS + OFFSET) / MS) as u64,
         total_ms: end as f64,
+        paused: false,
+        given_mbit: 0.0,
         predicted: Some(Predicted {
             bytes: 560_000_000,
             total_ms: end as f64 * 1.08,

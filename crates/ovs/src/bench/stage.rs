@@ -308,6 +308,7 @@ pub fn member(net: &Net, number: u8, host: &HostName) -> Result<Member> {
             ),
         ],
         after: Vec::new(),
+        security: Vec::new(),
         kind: MemberKind::Host,
     })
 }
@@ -325,6 +326,7 @@ pub fn entry(net: &Net, member: &Member, at: &HostConfig, v6: bool, epoch: u64) 
         vm: member.name.clone(),
         mac: member.mac,
         ips: member.addresses.iter().map(|cidr| cidr.address).collect(),
+        security: member.security.clone(),
         locator: Locator {
             host: at.host.clone(),
             address,

@@ -5,8 +5,10 @@
 
 mod bonds;
 mod guard;
+mod machine;
 mod reach;
 mod restart;
+mod security;
 mod support;
 mod taps;
 mod update;

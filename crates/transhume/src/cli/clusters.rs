@@ -16,6 +16,7 @@ A description is TOML or JSON, for example:
   host = \"north-1\"                 # where it starts
   mac = \"52:54:00:77:00:0b\"
   addresses = [\"10.77.0.11/24\", \"fd77::11/64\"]
+  security = [\"ingress tcp 80 from any\", \"egress any to any\"]     # may be left out
   kind = \"vm\"
   spec = { machine = \"q35\", cpu = \"qemu64\", vcpus = 1, memory_mib = 128, kernel = \"/srv/vmlinux\", initrd = \"/srv/initramfs.cpio\", cmdline = \"\" }
 
@@ -44,6 +45,8 @@ pub(crate) enum ClusterCommand {
         /// The description; - reads stdin
         file: PathBuf,
     },
+    /// Show a member's security rules, or replace them while it runs
+    Security(super::SecurityArgs),
     /// End a cluster's VMs, unlink its members, forget it
     Delete {
         /// The cluster

@@ -41,6 +41,9 @@ pub(super) async fn run(asking: Asking, command: ClusterCommand) -> Result<(), F
                 )),
             }
         }
+        ClusterCommand::Security(args) => {
+            super::security::run(Asking { client, format }, args).await
+        }
         ClusterCommand::Delete { name } => {
             client.delete_cluster(&name).await?;
             gone(format, &format!("Cluster '{name}' is gone."))
@@ -65,6 +68,7 @@ pub(super) async fn link(asking: Asking, args: LinkArgs) -> Result<(), Failure> 
                 mac: args.mac.unwrap_or_else(|| mac_of(&args.cluster, name)),
                 addresses: args.address.clone(),
                 after: Vec::new(),
+                security: Vec::new(),
                 kind: MemberKind::Host,
             };
             asking.client.link(&args.cluster, &member).await?

@@ -1,6 +1,6 @@
 //! Migrations.
 
-use super::{joined, or_dash};
+use super::or_dash;
 use crate::output::table;
 use crate::units::{bytes, maybe_ms, ms};
 use model::migration::{FlipOrder, Migration, State};

@@ -10,4 +10,5 @@ mod lost;
 mod matrix;
 mod plain;
 mod refused;
+mod security;
 mod steered;

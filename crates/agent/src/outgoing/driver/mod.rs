@@ -1,6 +1,7 @@
 //! Decides, for one VM that is being sent.
 
 mod back;
+mod connections;
 mod copy;
 mod pace;
 mod stop;
@@ -84,6 +85,7 @@ pub(super) struct Driver {
     gate: Option<ovs::Gate>,
     /// What went to the guest since it was armed.
     recent: Option<ovs::Capture>,
+    connections: connections::Told,
 }
 
 impl Driver {
@@ -179,6 +181,7 @@ impl Driver {
             over: false,
             gate: None,
             recent: None,
+            connections: connections::Told::default(),
         })
     }
 
@@ -303,6 +306,7 @@ impl Driver {
                 reply,
             } => {
                 self.arm(stop_at, sprint_ms, reply);
+                self.tell_connections();
                 let (ifname, mac) = (&self.vm.record.ifname, self.vm.record.member.mac);
                 match self.around.host.tap_io().capture(ifname, mac).await {
                     Ok(capture) => self.recent = Some(capture),

@@ -47,6 +47,7 @@ impl Driver {
             if let Some(pump) = &self.pump {
                 pump.pace(None);
             }
+            self.tell_connections();
         } else if !armed.redirected {
             armed.redirected = true;
             if nets && armed.released {
@@ -127,6 +128,7 @@ impl Driver {
             pump.pace(None);
             let _ = pump.frames.send(Frame::Stopped).await;
             self.end_mirrors();
+            self.tell_connections();
             if matches!(
                 self.job.how.order,
                 FlipOrder::BeforeStop | FlipOrder::Redirect
@@ -135,6 +137,8 @@ impl Driver {
                     self.redirect();
                 }
                 salvaged = self.salvage().await;
+                // What the guest said last has gone through the switch by now.
+                self.tell_connections();
             }
         }
         self.tell(News::Stopped {

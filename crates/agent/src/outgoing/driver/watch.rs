@@ -67,6 +67,7 @@ impl Driver {
                 let holds = !self.job.held || self.pump.as_ref().is_some_and(Pump::holds);
                 if !self.held && holds {
                     self.held = true;
+                    self.tell_connections();
                     let left = pages as f64 * PAGE as f64 * self.ratio * AFTER_SPRINT;
                     let burst_bytes = left as u64 + DEVICES;
                     self.tell(News::Held {

@@ -5,7 +5,7 @@
 //! network has a rule, so that frames for one who is elsewhere are not taken for frames to nobody and
 //! copied to its port.
 
-use super::Endpoint;
+use super::{Endpoint, security};
 use crate::projection::ARRIVALS;
 use crate::projection::cookie::{Kind, Owner};
 use crate::projection::rule::{Action, Field, Rule};
@@ -24,10 +24,14 @@ pub(in crate::projection) fn endpoint(at: Endpoint<'_>) -> Vec<Rule> {
     let rule = |kind, actions: Vec<Action>| {
         Rule::new(at.label(kind), (ARRIVALS, UNICAST), matching, actions, None)
     };
+    let hand_over = |kind, port| {
+        let (actions, goto) = security::deliver(at, port);
+        Rule::new(at.label(kind), (ARRIVALS, UNICAST), matching, actions, goto)
+    };
     match (at.view.arrivals_of(at.key, at.entry), at.port) {
-        (Arrivals::Deliver, Some(port)) => vec![rule(Kind::Arrivals, vec![Action::Output(port)])],
+        (Arrivals::Deliver, Some(port)) => vec![hand_over(Kind::Arrivals, port)],
         (Arrivals::Deliver, None) | (Arrivals::Drop, _) => vec![rule(Kind::Arrivals, Vec::new())],
-        (Arrivals::Gate { ofport }, _) => vec![rule(Kind::Gate, vec![Action::Output(ofport)])],
+        (Arrivals::Gate { ofport }, _) => vec![hand_over(Kind::Gate, ofport)],
         (Arrivals::Redirect { to }, _) => {
             // The packet carries the addresses of the tunnel that it came by.
             let on = vec![
@@ -58,12 +62,12 @@ pub(in crate::projection) fn net(view: &HostView, net: &Net) -> [Rule; 2] {
     {
         match (view.arrivals_of(key, entry), view.ports.get(key)) {
             (Arrivals::Gate { ofport }, _) => {
-                ports.insert(ofport);
+                ports.insert(security::copy_to(view, key, ofport));
             }
             (Arrivals::Drop, _) | (_, None) => {}
             // One that is about to leave still gets them: it runs, or its queue is taken along.
             (Arrivals::Deliver | Arrivals::Redirect { .. }, Some(port)) => {
-                ports.insert(*port);
+                ports.insert(security::copy_to(view, key, *port));
             }
         }
     }
@@ -72,7 +76,7 @@ pub(in crate::projection) fn net(view: &HostView, net: &Net) -> [Rule; 2] {
             (Kind::Replicate, Owner::net(&net.cluster)),
             (ARRIVALS, priority),
             [Field::Vni(net.vni)].into_iter().chain(group),
-            ports.iter().copied().map(Action::Output),
+            ports.iter().flatten().copied(),
             None,
         )
     };

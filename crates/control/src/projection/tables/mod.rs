@@ -6,6 +6,7 @@ mod guard;
 mod origin;
 
 pub(super) mod arrivals;
+pub(super) mod security;
 
 pub(super) use answer::{base as answer_base, endpoint as answer};
 pub(super) use classify::{endpoint as classify, net as classify_net};
@@ -43,6 +44,11 @@ impl<'a> Endpoint<'a> {
         })
     }
 
+    /// Its port here, when security rules stand before it.
+    fn secured(&self) -> Option<u32> {
+        self.port.filter(|_| !self.entry.security.is_empty())
+    }
+
     fn label(&self, kind: Kind) -> (Kind, Owner) {
         (kind, Owner::endpoint(self.key))
     }
@@ -56,14 +62,11 @@ impl<'a> Endpoint<'a> {
 
     /// The listed addresses and the link-local one that follows from the MAC.
     fn ipv6(&self) -> Vec<Ipv6Addr> {
-        let listed = self.entry.ips.iter().filter_map(|ip| match ip {
-            IpAddr::V6(ip) => Some(*ip),
+        let v6 = |ip| match ip {
+            IpAddr::V6(ip) => Some(ip),
             IpAddr::V4(_) => None,
-        });
-        let mut all: Vec<_> = listed.chain([self.entry.mac.link_local()]).collect();
-        all.sort_unstable();
-        all.dedup();
-        all
+        };
+        self.entry.addresses().into_iter().filter_map(v6).collect()
     }
 }
 

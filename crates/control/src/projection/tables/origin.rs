@@ -4,7 +4,7 @@
 //! frames and frames for nobody are copied at the source, once to each local member's port and
 //! once to each host that has members; whoever gets a copy out of a tunnel does not pass it on.
 
-use super::Endpoint;
+use super::{Endpoint, security};
 use crate::projection::ORIGIN;
 use crate::projection::cookie::{Kind, Owner};
 use crate::projection::rule::{Action, Field, Rule};
@@ -19,21 +19,21 @@ const UNKNOWN: u16 = 10;
 /// The rule of one endpoint. An endpoint that cannot be reached has one as well, so that its
 /// frames are not taken for frames to nobody.
 pub(in crate::projection) fn endpoint(at: Endpoint<'_>) -> Rule {
-    let (kind, actions) = match (at.view.arrivals.get(at.key), at.port) {
-        (Some(Arrivals::Gate { ofport }), _) => (Kind::Gate, vec![Action::Output(*ofport)]),
-        (_, Some(port)) if at.view.is_here(at.entry) => (Kind::Origin, vec![Action::Output(port)]),
-        _ if at.view.is_here(at.entry) => (Kind::Origin, Vec::new()),
-        _ => (
-            Kind::Origin,
-            through_tunnels(at.view, at.net, [at.entry.locator.address]),
-        ),
+    let (kind, (actions, goto)) = match (at.view.arrivals.get(at.key), at.port) {
+        (Some(Arrivals::Gate { ofport }), _) => (Kind::Gate, security::deliver(at, *ofport)),
+        (_, Some(port)) if at.view.is_here(at.entry) => (Kind::Origin, security::deliver(at, port)),
+        _ if at.view.is_here(at.entry) => (Kind::Origin, (Vec::new(), None)),
+        _ => {
+            let tunnel = through_tunnels(at.view, at.net, [at.entry.locator.address]);
+            (Kind::Origin, (tunnel, None))
+        }
     };
     Rule::new(
         at.label(kind),
         (ORIGIN, UNICAST),
         [Field::Vni(at.net.vni), Field::EthDestination(at.entry.mac)],
         actions,
-        None,
+        goto,
     )
 }
 
@@ -51,15 +51,15 @@ pub(in crate::projection) fn net(view: &HostView, net: &Net) -> [Rule; 2] {
                 hosts.insert(entry.locator.address);
             }
             (true, Some(Arrivals::Gate { ofport }), _) => {
-                ports.insert(*ofport);
+                ports.insert(security::copy_to(view, key, *ofport));
             }
             (true, _, Some(port)) => {
-                ports.insert(*port);
+                ports.insert(security::copy_to(view, key, *port));
             }
             (true, _, None) => {}
         }
     }
-    let mut actions: Vec<_> = ports.into_iter().map(Action::Output).collect();
+    let mut actions: Vec<_> = ports.into_iter().flatten().collect();
     actions.extend(through_tunnels(view, net, hosts));
     let rule = |priority, group: Option<Field>| {
         Rule::new(
