@@ -7,7 +7,7 @@ mod migrations;
 
 pub(crate) use clusters::{ClusterCommand, LinkArgs, OfCluster, UnlinkArgs, UpdateArgs};
 pub(crate) use host_side::{AgentArgs, DecodeCommand, OpenFlowArgs, ServeArgs};
-pub(crate) use lab::{BenchArgs, DemoArgs, ExecArgs, LabArgs, LabCommand, UpArgs};
+pub(crate) use lab::{BenchArgs, CompareArgs, DemoArgs, ExecArgs, LabArgs, LabCommand, UpArgs};
 pub(crate) use migrations::{EventArgs, MigrateArgs, MigrationCommand, PlanArgs};
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
