@@ -179,7 +179,8 @@ fn differences() -> [String; 2] {
          Not alike: our QEMUs' main and migration threads go before ordinary processes where the \
          lab was started by root, libvirt's run as libvirt starts them; ours cross Open vSwitch in \
          user space, libvirt's the kernel's bridge and VXLAN, which cost less CPU. virsh migrate \
-         has its defaults: no bound on the bandwidth, 300 ms of downtime, no TLS, no compression."
+         has its defaults: no bound on the bandwidth, 300 ms of downtime, no TLS, no compression, \
+         and TCP buffers no larger than Linux gives, since QEMU takes for sent what they hold."
             .to_owned(),
         "Rule switch: ours from the first flip order falling due until the last switch has \
          acknowledged; virsh's from the VM's resume until the last of the three sites' switches \

@@ -5,7 +5,7 @@
 //! all else, and end with it.
 
 use crate::boxed::{BoxHandle, Program, SELF_EXE};
-use crate::net::SitePlan;
+use crate::net::{Plan, SitePlan};
 use crate::parts::{PartError, apart, until};
 use nix::errno::Errno;
 use nix::mount::{MsFlags, mount};
@@ -34,6 +34,9 @@ const PLACES: [(&str, &str); 5] = [
     ("run", "/run/libvirt"),
 ];
 
+/// In the site's folder: what it sees as /etc/hosts.
+const HOSTS: &str = "hosts";
+
 /// Its name among the box's processes.
 pub(super) fn name(site: &str) -> String {
     format!("libvirtd-{site}")
@@ -48,11 +51,16 @@ pub(super) fn uri(site: &SitePlan) -> String {
 ///
 /// # Errors
 /// It ended, or took too long; with the end of its log.
-pub(super) async fn start(handle: &BoxHandle, site: &SitePlan) -> Result<(), PartError> {
+pub(super) async fn start(
+    handle: &BoxHandle,
+    plan: &Plan,
+    site: &SitePlan,
+) -> Result<(), PartError> {
     let root = root(handle, &site.name);
     for (file, text) in [
         ("etc/libvirtd.conf", libvirtd_conf(site)),
         ("etc/qemu.conf", QEMU_CONF.to_owned()),
+        (HOSTS, hosts(plan)),
     ] {
         write(&root.join(file), &text)?;
     }
@@ -92,6 +100,16 @@ fn write(path: &Path, text: &str) -> Result<(), PartError> {
             path: path.to_owned(),
             source,
         })
+}
+
+/// libvirt looks its host's name up at every turn, and where no server answers that takes it ten
+/// seconds: the sites know each other's names, as hosts do that migrate to each other.
+fn hosts(plan: &Plan) -> String {
+    let sites = plan.sites.iter();
+    let lines = sites.map(|site| format!("{} {}\n", site.mgmt.v4, site.name));
+    std::iter::once("127.0.0.1 localhost\n".to_owned())
+        .chain(lines)
+        .collect()
 }
 
 /// Nobody but the sites of this lab reaches it, so nobody is asked who he is.
@@ -143,6 +161,8 @@ fn furnish(root: &Path, name: &OsStr) -> io::Result<()> {
         std::fs::create_dir_all(place)?;
         mount(Some(&folder), place, none, MsFlags::MS_BIND, none)?;
     }
+    let hosts = Some(&root.join(HOSTS));
+    mount(hosts, "/etc/hosts", none, MsFlags::MS_BIND, none)?;
     forgo_setgroups()
 }
 
@@ -187,7 +207,6 @@ fn forgo_setgroups() -> io::Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::net::Plan;
 
     #[test]
     fn two_sites_are_two_hosts_to_libvirt_and_each_is_reached_on_its_management_address() {
@@ -195,5 +214,6 @@ mod tests {
         let (north, south) = (&plan.sites[0], &plan.sites[1]);
         assert_ne!(libvirtd_conf(north), libvirtd_conf(south));
         assert_eq!(uri(south), "qemu+tcp://10.20.2.2/system");
+        assert!(hosts(&plan).contains("10.20.2.2 south\n"));
     }
 }

@@ -8,23 +8,23 @@ use model::Mac;
 /// A line is `event STOP at 1795350471.070175 for domain 'shop-1': <null>`.
 pub(super) fn event(said: &str, event: &str, domain: &str, after_ns: i64) -> Option<i64> {
     let named = format!("'{domain}'");
-    let at = said.lines().filter_map(|line| {
+    let mut at = said.lines().rev().filter_map(|line| {
         let mut words = line.split_whitespace();
         let of_it = words.next()? == "event" && words.next()? == event && words.next()? == "at";
         let at = of_it.then(|| words.next()).flatten()?;
         let whose = words.nth(2)?;
         (whose.trim_end_matches(':') == named).then(|| decimal_ns(at))?
     });
-    at.filter(|at| *at >= after_ns).last()
+    at.find(|at| *at >= after_ns)
 }
 
 /// Where a switch sees a VM once it knows the new place.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Place<'a> {
-    /// On the VM's own tap.
-    Here(&'a str),
-    /// Behind the tunnel, at another site's address.
-    There(&'a str, &'a str),
+    /// Behind this port of its bridge: the VM's own tap, or the tunnel where the VM has left.
+    Port(&'a str),
+    /// Behind this tunnel, at another site's address.
+    Peer(&'a str, &'a str),
 }
 
 /// When a switch first saw a MAC in a place after a moment, Unix ns.
@@ -34,8 +34,8 @@ pub(super) enum Place<'a> {
 pub(super) fn learnt(said: &str, mac: Mac, place: Place<'_>, after_ns: i64) -> Option<i64> {
     let mac = mac.to_string();
     let begin = match place {
-        Place::Here(tap) => format!("dev {tap} lladdr {mac} "),
-        Place::There(tunnel, address) => format!("{address} dev {tunnel} lladdr {mac} "),
+        Place::Port(port) => format!("dev {port} lladdr {mac} "),
+        Place::Peer(tunnel, address) => format!("{address} dev {tunnel} lladdr {mac} "),
     };
     let at = said.lines().filter_map(|line| {
         let (at, rest) = line.strip_prefix('[')?.split_once("] ")?;
@@ -123,11 +123,12 @@ mod tests {
             [1970-01-01T00:00:02.5] 10.10.2.2 dev vxlan0 lladdr 52:54:00:77:00:0c REACHABLE\n\
             [1970-01-01T00:00:03.5] dev vm12 lladdr 52:54:00:77:00:0c REACHABLE\n\
             Deleted 10.10.2.2 dev vxlan0 lladdr 52:54:00:77:00:0c\n";
-        let there = Place::There("vxlan0", "10.10.2.2");
+        let there = Place::Peer("vxlan0", "10.10.2.2");
         assert_eq!(learnt(said, MAC, there, 0), Some(2_500_000_000));
         assert_eq!(learnt(said, MAC, there, 3_000_000_000), None);
+        assert_eq!(learnt(said, MAC, Place::Port("vxlan0"), 0), None);
         assert_eq!(
-            learnt(said, MAC, Place::Here("vm12"), 0),
+            learnt(said, MAC, Place::Port("vm12"), 0),
             Some(3_500_000_000)
         );
     }

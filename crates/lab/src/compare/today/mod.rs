@@ -20,11 +20,12 @@ pub(super) use moving::{How, go};
 
 use crate::boxed::{BoxHandle, Program};
 use crate::cli::{self, Step, UpOptions};
-use crate::net::SitePlan;
+use crate::net::{Plan, SitePlan};
 use crate::parts::{self, PartError, apart};
 use crate::preflight::Needs;
 use crate::shop::{CLIENT_SITE, HOME, NAME, Shop};
 use crate::testbed::{Options, Testbed};
+use crate::wan::Shaping;
 use measure::probe::Target;
 use model::{Cluster, MemberKind};
 use std::path::PathBuf;
@@ -61,6 +62,10 @@ pub(super) async fn up(
             folder: ground.folder.as_deref(),
             shaping: ground.shaping,
             exe: ground.exe,
+            plan: Plan {
+                tcp_buffer_max: tcp_buffer(&ground.shaping),
+                ..Plan::default()
+            },
             needs: Needs {
                 programs: PROGRAMS,
                 ..Needs::default()
@@ -94,6 +99,20 @@ pub(super) async fn up(
     }
 }
 
+/// Largest TCP buffers, bytes: Linux's own 4 MiB, or four times what is under way on this path. The
+/// lab's usual 16 MiB would do QEMU harm here: it takes for sent what its socket holds, believes in a
+/// bandwidth that is not there, and stops the VM for longer than it was told.
+fn tcp_buffer(shaping: &Shaping) -> u32 {
+    const LEAST: u32 = 4 << 20;
+    let usual = Plan::default().tcp_buffer_max;
+    if shaping.rate_mbit <= 0.0 {
+        return usual;
+    }
+    let under_way = shaping.rate_mbit * 1e6 / 8.0 * (shaping.delay_ms * 4.0 / 1e3);
+    // Out of range saturates.
+    ((under_way * 4.0) as u32).clamp(LEAST, usual.max(LEAST))
+}
+
 async fn furnish(
     testbed: &Testbed,
     shop: &Shop,
@@ -108,7 +127,7 @@ async fn furnish(
     made("a layer 2 stretched over them: bridges, and a VXLAN that learns");
     let hosts = || PLACES.iter().filter_map(|name| plan.site(name));
     for site in hosts() {
-        daemon::start(handle, site).await?;
+        daemon::start(handle, plan, site).await?;
         listen(handle, &site.name, &events(&site.name), &EVENTS).await?;
     }
     for site in &plan.sites {
@@ -201,5 +220,24 @@ impl Today {
     /// Something would not end.
     pub(super) async fn down(self) -> Result<(), PartError> {
         cli::end(self.testbed.folder()).await
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tcp_buffers_are_linux_own_unless_the_path_needs_larger_ones() {
+        let of = |rate_mbit| {
+            tcp_buffer(&Shaping {
+                rate_mbit,
+                ..Shaping::with_rtt_ms(31.0)
+            })
+        };
+        assert_eq!(of(200.0), 4 << 20);
+        assert_eq!(of(1000.0), 15_500_000);
+        assert_eq!(of(10_000.0), 16 << 20);
+        assert_eq!(of(0.0), 16 << 20);
     }
 }

@@ -172,9 +172,11 @@ async fn figures(
     let sites = today.testbed.plan().sites.iter();
     let (tap, there) = (domain::tap(member.mac), to.data.v4.to_string());
     let learnt = sites.map(|site| {
-        let place = match site.name == to.name {
-            true => Place::Here(&tap),
-            false => Place::There(TUNNEL, &there),
+        let place = match &site.name {
+            name if *name == to.name => Place::Port(&tap),
+            // Its tunnel may know the address from the last time that the VM was there.
+            name if *name == from.name => Place::Port(TUNNEL),
+            _ => Place::Peer(TUNNEL, &there),
         };
         let said = today.heard(&learns(&site.name));
         learnt(&said, member.mac, place, after_ns)
@@ -202,11 +204,11 @@ async fn figures(
 
 /// A number of `virsh domjobinfo --rawstats`: lines of a name, a colon and a value.
 fn of_account(said: &str, wanted: &str) -> Option<u64> {
-    let numbers = said.lines().filter_map(|line| {
+    let mut numbers = said.lines().filter_map(|line| {
         let (name, value) = line.split_once(':')?;
         (name.trim() == wanted).then(|| value.trim().parse().ok())?
     });
-    numbers.last()
+    numbers.next()
 }
 
 fn unix_ns() -> i64 {
