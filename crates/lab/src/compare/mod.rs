@@ -44,6 +44,24 @@ pub struct CompareOptions {
     pub report: Option<PathBuf>,
 }
 
+/// Disks are not compared.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("lab compare moves VMs without disks: leave --disk out")]
+pub struct WithDisks;
+
+impl CompareOptions {
+    /// Refuses what is not compared before anything is started.
+    ///
+    /// # Errors
+    /// [`WithDisks`].
+    pub fn check(&self) -> Result<(), WithDisks> {
+        match &self.up.disk {
+            Some(_) => Err(WithDisks),
+            None => Ok(()),
+        }
+    }
+}
+
 /// What came of it.
 pub struct Outcome {
     /// Every figure of both.

@@ -89,6 +89,7 @@ mod tests {
             vms: 1,
             load: Load::USUAL,
             talk_ms: 10,
+            disk: None,
             encap: model::Encap::Vxlan,
             guest: Guest {
                 kernel: "/g/vm&linux".into(),

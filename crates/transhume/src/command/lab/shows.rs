@@ -85,6 +85,9 @@ pub(super) fn compare(
         up: options(folder, &args.up),
         report: args.report.clone(),
     };
+    asked
+        .check()
+        .map_err(|error| Failure::of(Exit::Usage, &error))?;
     let mut shown = Shown { format };
     let done = services::runtime()?.block_on(lab::compare::compare(&asked, &mut shown));
     let outcome = done.map_err(of_demo)?;
