@@ -6,7 +6,7 @@ export PATH := $(CURDIR)/target/tools/bin:$(HOME)/.cargo/bin:$(PATH):/usr/local/
 binary := target/release/transhume
 
 .DEFAULT_GOAL := help
-.PHONY: help setup guest build demo test bench lint fmt lab-up lab-down clean
+.PHONY: help setup guest build demo compare test bench lint fmt lab-up lab-down clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -29,6 +29,10 @@ test: ## formatting, lints, licences and every test
 	@scripts/setup.sh --test
 	@scripts/guest.sh
 	@scripts/test.sh
+
+compare: guest build ## the same cluster, load and WAN moved by us and by virsh migrate; report in target/compare
+	@mkdir -p target/compare
+	@$(binary) lab compare --report target/compare/report.json
 
 bench: guest build ## measure every figure we promise, beside its target
 	@missed=0; \

@@ -33,6 +33,9 @@ wanted="ovs-vswitchd:openvswitch-switch ovs-ofctl:openvswitch-common ovsdb-serve
 qemu_least=10
 qemu_packages="qemu-system-x86 qemu-system-common qemu-system-data seabios"
 
+# What `lab compare` measures against. Debian 12's own libvirt is two years older than that QEMU.
+libvirt_packages="libvirt-daemon libvirt-daemon-driver-qemu libvirt-clients"
+
 qemu_major() {
     qemu-system-x86_64 --version 2>/dev/null | sed -n '1s/.*version \([0-9]*\).*/\1/p'
 }
@@ -40,6 +43,11 @@ qemu_major() {
 qemu_is_good() {
     found=$(qemu_major)
     [ "${found:-0}" -ge $qemu_least ]
+}
+
+libvirt_is_there() {
+    command -v libvirtd >/dev/null 2>&1 && command -v virsh >/dev/null 2>&1 \
+        && ls /usr/lib/*/libvirt/connection-driver/libvirt_driver_qemu.so >/dev/null 2>&1
 }
 
 missing_packages() {
@@ -103,13 +111,14 @@ install_packages() {
     [ "$(id -u)" = 0 ] || command -v sudo >/dev/null 2>&1 \
         || die "packages are missing ($(echo $missing | tr '\n' ' ')) and there is no sudo; run scripts/setup.sh as root once"
     codename=$(. /etc/os-release && echo "${VERSION_CODENAME:-}")
-    had_switch=no
+    had_switch=no had_libvirt=no
     command -v ovs-vswitchd >/dev/null 2>&1 && had_switch=yes
+    command -v libvirtd >/dev/null 2>&1 && had_libvirt=yes
     say "will install with apt:" $missing
     quietly apt update || die "apt-get update failed; mend the machine's apt sources and run this again"
     selected=
     for package in $missing; do
-        case " $qemu_packages " in
+        case " $qemu_packages $libvirt_packages " in
             *" $package "*) selected="$selected $package$from" ;;
             *) selected="$selected $package" ;;
         esac
@@ -124,20 +133,25 @@ install_packages() {
         # We start switches of our own; the system's one came with the package only.
         as_root systemctl disable --quiet --now openvswitch-switch.service 2>/dev/null || true
     fi
+    if [ $had_libvirt = no ] && [ -d /run/systemd/system ]; then
+        as_root systemctl disable --quiet --now libvirtd.service libvirtd.socket libvirtd-ro.socket libvirtd-admin.socket \
+            virtlogd.service virtlogd.socket virtlogd-admin.socket 2>/dev/null || true
+    fi
 }
 
 # --- packages ---------------------------------------------------------------------------------------------------
 missing=$(missing_packages)
 from=
-if ! qemu_is_good; then
-    missing="$missing $qemu_packages"
-fi
+newest=
+qemu_is_good || newest="$newest $qemu_packages"
+libvirt_is_there || newest="$newest $libvirt_packages"
+missing="$missing $newest"
 if [ -n "$(echo $missing)" ]; then
     [ $check_only = no ] || die "missing packages:" $missing
-    if ! qemu_is_good && command -v apt-get >/dev/null 2>&1; then
+    if [ -n "$newest" ] && command -v apt-get >/dev/null 2>&1; then
         codename=$(. /etc/os-release && echo "${VERSION_CODENAME:-}")
         if [ "$codename" = bookworm ]; then
-            [ "$(id -u)" = 0 ] || command -v sudo >/dev/null 2>&1 || die "QEMU $qemu_least is missing and there is no sudo; run scripts/setup.sh as root once"
+            [ "$(id -u)" = 0 ] || command -v sudo >/dev/null 2>&1 || die "QEMU $qemu_least or libvirt is missing and there is no sudo; run scripts/setup.sh as root once"
             [ -n "$(source_entry bookworm)" ] || quietly apt update || die "apt-get update failed; mend the machine's apt sources and run this again"
             [ -n "$(source_entry bookworm-backports)" ] || add_backports
             from=/bookworm-backports
@@ -147,6 +161,7 @@ if [ -n "$(echo $missing)" ]; then
     left=$(missing_packages)
     [ -z "$left" ] || die "still missing after the installation:" $left
     qemu_is_good || die "QEMU $qemu_least or newer is needed and apt gave $(qemu_major); see docs for building it"
+    libvirt_is_there || die "libvirt is not complete after the installation; look at \`dpkg -l 'libvirt*'\`"
 fi
 
 # --- the machine ------------------------------------------------------------------------------------------------

@@ -32,6 +32,7 @@
 //! # }
 //! ```
 //! - [`bench`]: every figure that is promised, beside its target.
+//! - [`compare`]: the same cluster moved by us and by `virsh migrate`.
 //!
 //! The lab's processes are this very binary, started again with a hidden subcommand: `main` calls
 //! [`run_if_hidden`] before anything else.
@@ -39,6 +40,7 @@
 pub mod bench;
 pub mod boxed;
 pub mod cli;
+pub mod compare;
 pub mod demo;
 pub mod disk;
 pub mod faults;
@@ -63,6 +65,7 @@ pub fn run_if_hidden() -> Option<i32> {
         boxed::PROBE_COMMAND => Some(boxed::probe_main()),
         net::INSIDE_COMMAND => Some(net::inside_main()),
         wan::INSIDE_COMMAND => Some(wan::inside_main(&rest)),
+        compare::INSIDE_COMMAND => Some(compare::inside_main(&rest)),
         bench::INSIDE_COMMAND => Some(bench::inside_main(&rest)),
         parts::PROBE_COMMAND => Some(parts::probe_main(&rest)),
         _ => None,

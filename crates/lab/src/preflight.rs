@@ -109,7 +109,9 @@ fn missing_program(program: &str) -> Option<PreflightError> {
         return None;
     }
     let package = match program {
-        "ip" => "iproute2",
+        "ip" | "bridge" => "iproute2",
+        "libvirtd" => "libvirt-daemon libvirt-daemon-driver-qemu",
+        "virsh" => "libvirt-clients",
         "ovsdb-tool" | "ovsdb-server" | "ovs-vswitchd" | "ovs-ofctl" | "ovs-appctl"
         | "ovs-vsctl" => "openvswitch-switch",
         "qemu-system-x86_64" => "qemu-system-x86",

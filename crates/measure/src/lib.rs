@@ -10,7 +10,7 @@
 //! 3. [`analysis`] turns a recording and a window of time into figures. It is pure.
 //! 4. [`report`] is the versioned JSON document that holds them, beside what the migration engine
 //!    measured on the inside.
-//! 5. [`html`] and [`table`] show a report to people.
+//! 5. [`html`] and [`table`] show a report to people; [`sides`] two ways of moving beside each other.
 //!
 //! How a demo or a bench uses it:
 //!
@@ -61,5 +61,6 @@ pub mod html;
 pub mod probe;
 pub mod recording;
 pub mod report;
+pub mod sides;
 pub mod table;
 pub mod wire;

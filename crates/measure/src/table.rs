@@ -138,7 +138,7 @@ fn of_verdict(out: &mut String, verdict: &Verdict) {
 }
 
 /// At most five characters.
-fn short(value: f64) -> String {
+pub(crate) fn short(value: f64) -> String {
     match value.abs() {
         v if v >= 99_999.5 => ">99 s".to_owned(),
         v if v >= 99.95 => format!("{value:.0}"),

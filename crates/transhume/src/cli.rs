@@ -9,7 +9,7 @@ mod security;
 
 pub(crate) use clusters::{ClusterCommand, LinkArgs, OfCluster, UnlinkArgs, UpdateArgs};
 pub(crate) use host_side::{AgentArgs, DecodeCommand, OpenFlowArgs, ServeArgs};
-pub(crate) use lab::{BenchArgs, DemoArgs, ExecArgs, LabArgs, LabCommand, UpArgs};
+pub(crate) use lab::{BenchArgs, CompareArgs, DemoArgs, ExecArgs, LabArgs, LabCommand, UpArgs};
 pub(crate) use limits::LimitsCommand;
 pub(crate) use migrations::{EventArgs, MigrateArgs, MigrationCommand, PlanArgs};
 pub(crate) use security::SecurityArgs;

@@ -7,5 +7,5 @@
 mod up;
 
 pub use ovs::config::BondMode as Bond;
-pub(crate) use up::interrupted;
 pub use up::{Standing, Step, UpOptions, up};
+pub(crate) use up::{all_answer, end, interrupted};

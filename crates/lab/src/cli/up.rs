@@ -179,20 +179,7 @@ async fn furnish(
         vms(shop.vms)
     ));
     let targets = shop.targets();
-    let answers = probe.first_answers(&targets, ANSWERS).await?;
-    let silent: Vec<&str> = answers
-        .iter()
-        .filter(|answer| answer.unix_ns.is_none())
-        .map(|answer| answer.name.as_str())
-        .collect();
-    if !silent.is_empty() {
-        return Err(PartError::Slow {
-            what: format!("{} did not answer from {CLIENT_SITE}", silent.join(", ")),
-            seconds: ANSWERS.as_secs(),
-            said: "start again, and look at sites/*/vms/*/serial.log in the lab folder meanwhile"
-                .to_owned(),
-        });
-    }
+    all_answer(&probe, &targets).await?;
     let up_ms = begun.elapsed().as_secs_f64() * 1e3;
     made(format!("{} answer at {CLIENT_SITE}", vms(shop.vms)));
     parts::end_probe(handle, probe).await?;
@@ -202,6 +189,28 @@ async fn furnish(
         shop: shop.clone(),
         targets,
         up_ms,
+    })
+}
+
+/// Waits until every VM has answered the probe.
+pub(crate) async fn all_answer(
+    probe: &measure::control::Client,
+    targets: &[Target],
+) -> Result<(), PartError> {
+    let answers = probe.first_answers(targets, ANSWERS).await?;
+    let silent: Vec<&str> = answers
+        .iter()
+        .filter(|answer| answer.unix_ns.is_none())
+        .map(|answer| answer.name.as_str())
+        .collect();
+    if silent.is_empty() {
+        return Ok(());
+    }
+    Err(PartError::Slow {
+        what: format!("{} did not answer from {CLIENT_SITE}", silent.join(", ")),
+        seconds: ANSWERS.as_secs(),
+        said: "start again, and look at sites/*/vms/*/serial.log in the lab folder meanwhile"
+            .to_owned(),
     })
 }
 

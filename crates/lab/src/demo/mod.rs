@@ -1,6 +1,7 @@
 //! `lab demo`: the main job, end to end, and what it is built of.
 //!
 //! - [`tour`]: a cluster moved about under the eyes of a probe; also what benches are made of.
+//! - [`witness`]: those eyes, whoever moves.
 //! - [`machine`]: what it ran on, for the report.
 //! - [`own`]: a lab folder of a command's own, so that a standing lab is not touched.
 //! - here: the demo itself, and its verdict.
@@ -10,6 +11,7 @@
 pub mod machine;
 pub mod own;
 pub mod tour;
+pub mod witness;
 
 pub use tour::{Tour, TourError};
 

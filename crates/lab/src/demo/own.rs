@@ -52,7 +52,7 @@ fn siblings(lab: &Path) -> Vec<(PathBuf, i32)> {
             let name = entry.file_name();
             let suffix = name.to_str()?.strip_prefix(&prefix)?;
             let (word, owner) = suffix.split_once('-')?;
-            let ours = matches!(word, "demo" | "bench");
+            let ours = matches!(word, "demo" | "bench" | "compare");
             Some((entry.path(), owner.parse().ok().filter(|_| ours)?))
         })
         .collect()
@@ -63,7 +63,7 @@ fn siblings(lab: &Path) -> Vec<(PathBuf, i32)> {
 fn runs(owner: i32) -> bool {
     let line = std::fs::read(format!("/proc/{owner}/cmdline")).unwrap_or_default();
     let mut words = line.split(|byte| *byte == 0).skip(1);
-    words.any(|word| matches!(word, b"demo" | b"bench"))
+    words.any(|word| matches!(word, b"demo" | b"bench" | b"compare"))
 }
 
 #[cfg(test)]

@@ -1,40 +1,16 @@
-//! A cluster moved about under the eyes of a probe in the client's namespace.
-//!
-//! ```text
-//! probe ├──────────────────────────────────────────────────────────────────────┤
-//!       warm-up │ migration │ settle │ accounts │ pause │ migration │ …
-//!               └─────── window ─────┘                  └── window ──
-//! ```
-//!
-//! What lies outside the windows is the baseline that a migration's figures are judged by.
+//! A cluster moved about by its controller under the eyes of a [`super::witness`].
 
 use super::Audience;
-use crate::boxed::BoxHandle;
+use super::witness::{Seen, Witness};
 use crate::cli::Standing;
-use crate::parts::{self, PartError};
+use crate::parts::PartError;
 use crate::shop;
 use api::Client;
-use measure::analysis::Window;
-use measure::control::{self, ControlError};
-use measure::guest::{Dirty, Stats};
-use measure::probe::{Config, Target};
-use measure::report::{self, VmTotal, build};
+use measure::control::ControlError;
+use measure::guest::Dirty;
 use model::migration::{Migration, Options};
 use model::{ClusterName, SiteName};
-use std::collections::BTreeMap;
 use std::time::Duration;
-
-/// After a migration's end, until it is no longer looked at: what it leaves behind shows by then.
-const SETTLE: Duration = Duration::from_secs(1);
-
-/// A guest calls a datagram lost when it has been unanswered for a second.
-const PAUSE: Duration = Duration::from_secs(2);
-
-/// Interval of the records in a TCP session: what counts there is whether it is kept.
-const TCP_MS: u64 = 20;
-
-/// Attempts to read a guest's account.
-const ATTEMPTS: u32 = 3;
 
 /// Why a tour ended.
 #[derive(Debug, thiserror::Error)]
@@ -55,38 +31,8 @@ pub enum TourError {
 
 /// A tour under way.
 pub struct Tour {
-    probe: control::Client,
-    boxed: BoxHandle,
+    witness: Witness,
     client: Client,
-    targets: Vec<Target>,
-    legs: Vec<Leg>,
-    /// Whether the VMs write to disks, and what of that was not there.
-    disks: bool,
-    missing: Vec<String>,
-    read_back: Vec<String>,
-    notes: Vec<String>,
-}
-
-/// One migration, and what the guests said of it.
-struct Leg {
-    moved: Migration,
-    begin: String,
-    end: String,
-    guests: BTreeMap<String, Stats>,
-}
-
-/// What was seen on a tour.
-pub struct Seen {
-    /// Its migrations.
-    pub migrations: Vec<report::Migration>,
-    /// All of it, VM by VM.
-    pub whole: Vec<VmTotal>,
-    /// Acknowledged writes that were not there after a migration, a sentence each.
-    pub missing: Vec<String>,
-    /// What of acknowledged writes was there, a sentence for each VM and migration.
-    pub read_back: Vec<String>,
-    /// What a reader must know to judge it.
-    pub notes: Vec<String>,
 }
 
 impl Tour {
@@ -96,27 +42,10 @@ impl Tour {
     /// # Errors
     /// The probe does not start, or a VM does not answer it.
     pub async fn begin(standing: &Standing, warm_up: Duration) -> Result<Self, TourError> {
-        let boxed = standing.testbed.boxed().clone();
-        let probe = parts::start_probe(&boxed).await?;
-        let targets = standing.targets.clone();
-        probe
-            .start(&Config {
-                targets: targets.clone(),
-                tcp_interval_ms: TCP_MS,
-                ..Config::default()
-            })
-            .await?;
-        tokio::time::sleep(warm_up).await;
+        let (boxed, disks) = (standing.testbed.boxed(), standing.shop.disk.is_some());
         Ok(Self {
-            probe,
-            boxed,
+            witness: Witness::begin(boxed, &standing.targets, disks, warm_up).await?,
             client: standing.client.clone(),
-            targets,
-            legs: Vec::new(),
-            disks: standing.shop.disk.is_some(),
-            missing: Vec::new(),
-            read_back: Vec::new(),
-            notes: Vec::new(),
         })
     }
 
@@ -125,7 +54,7 @@ impl Tour {
     /// # Errors
     /// The probe is gone, or a guest does not answer it.
     pub async fn load(&self, dirty: Dirty) -> Result<(), TourError> {
-        Ok(self.probe.dirty(&self.targets, dirty).await?)
+        self.witness.load(dirty).await
     }
 
     /// Moves the cluster and waits until what the migration leaves behind has shown. One that does
@@ -139,37 +68,15 @@ impl Tour {
         options: Options,
         audience: &mut dyn Audience,
     ) -> Result<Migration, TourError> {
-        self.each_guest("begin a new account", async |probe, target| {
-            probe.reset(std::slice::from_ref(target)).await
-        })
-        .await;
-        let number = self.legs.len() + 1;
-        let (begin, end) = (format!("begin {number}"), format!("end {number}"));
-        let before = match self.disks {
-            true => self.accounts().await?,
-            false => BTreeMap::new(),
+        let client = &self.client;
+        let moves = async {
+            let cluster = ClusterName::new(shop::NAME)?;
+            let begun = client
+                .migrate(&cluster, &SiteName::new(to)?, options)
+                .await?;
+            Ok(audience.follow(client, &begun.id).await?)
         };
-        self.probe.mark(&*begin).await?;
-        let cluster = ClusterName::new(shop::NAME)?;
-        let begun = self
-            .client
-            .migrate(&cluster, &SiteName::new(to)?, options)
-            .await?;
-        let moved = audience.follow(&self.client, &begun.id).await?;
-        tokio::time::sleep(SETTLE).await;
-        self.probe.mark(&*end).await?;
-        tokio::time::sleep(PAUSE).await;
-        let guests = self.accounts().await?;
-        if self.disks {
-            self.read_back(&moved, &before).await?;
-        }
-        self.legs.push(Leg {
-            moved: moved.clone(),
-            begin,
-            end,
-            guests,
-        });
-        Ok(moved)
+        self.witness.watch(moves).await
     }
 
     /// Stops the probe and says what it saw.
@@ -177,99 +84,6 @@ impl Tour {
     /// # Errors
     /// The probe is gone.
     pub async fn end(self) -> Result<Seen, TourError> {
-        let recording = self.probe.stop().await?;
-        parts::end_probe(&self.boxed, self.probe).await?;
-        let window =
-            |leg: &Leg| Window::marks(leg.moved.id.as_str(), &recording, &leg.begin, &leg.end);
-        let windows: Vec<Window> = self.legs.iter().filter_map(window).collect();
-        let migrations = self.legs.iter().zip(&windows).map(|(leg, window)| {
-            let evidence = build::Evidence {
-                recording: &recording,
-                window,
-                windows: &windows,
-                guests: &leg.guests,
-            };
-            build::migration(&leg.moved, &evidence)
-        });
-        Ok(Seen {
-            migrations: migrations.collect(),
-            whole: build::whole(&recording),
-            missing: self.missing,
-            read_back: self.read_back,
-            notes: self.notes,
-        })
-    }
-
-    /// Every write that a guest had acknowledged, here to us before or there to itself since, must be there.
-    async fn read_back(
-        &mut self,
-        moved: &Migration,
-        before: &BTreeMap<String, Stats>,
-    ) -> Result<(), TourError> {
-        for found in self.probe.check_disks(&self.targets).await? {
-            let (name, id) = (&found.name, &moved.id);
-            let seen = before.get(name).and_then(|stats| stats.disk.as_ref());
-            let seen = seen.map_or(0, |disk| disk.acked);
-            match (found.check, found.error) {
-                (Some(check), _) if check.is_whole(seen) => {
-                    self.read_back.push(format!(
-                        "{id}: {name} had {} acknowledged writes after the migration and {seen} before; all of its journal and {} files are there",
-                        check.acked, check.files.checked
-                    ));
-                }
-                (Some(check), _) => self.missing.push(format!(
-                    "{id}: {name} lost writes that it had acknowledged: {check:?}"
-                )),
-                (None, why) => self.missing.push(format!(
-                    "{id}: {name} cannot say what is on its disk: {}",
-                    why.unwrap_or_default()
-                )),
-            }
-        }
-        Ok(())
-    }
-
-    async fn accounts(&mut self) -> Result<BTreeMap<String, Stats>, TourError> {
-        let mut accounts = BTreeMap::new();
-        let mut wanted = self.targets.clone();
-        let mut errors = Vec::new();
-        for _ in 0..ATTEMPTS {
-            errors.clear();
-            for collected in self.probe.collect(&wanted).await? {
-                match (collected.stats, collected.error) {
-                    (Some(stats), _) => {
-                        wanted.retain(|target| target.name != collected.name);
-                        accounts.insert(collected.name, stats);
-                    }
-                    (None, why) => errors.extend(why),
-                }
-            }
-            if wanted.is_empty() {
-                break;
-            }
-        }
-        self.notes.append(&mut errors);
-        Ok(accounts)
-    }
-
-    /// Does something with every guest, a few times over; one that will not is noted.
-    async fn each_guest(
-        &mut self,
-        what: &str,
-        act: impl AsyncFn(&control::Client, &Target) -> Result<(), ControlError>,
-    ) {
-        for target in &self.targets {
-            let mut done = Ok(());
-            for _ in 0..ATTEMPTS {
-                done = act(&self.probe, target).await;
-                if done.is_ok() {
-                    break;
-                }
-            }
-            if let Err(error) = done {
-                let name = &target.name;
-                self.notes.push(format!("{name} did not {what}: {error}"));
-            }
-        }
+        self.witness.end().await
     }
 }

@@ -23,3 +23,4 @@ pub use controller::{API_SOCKET, CONTROLLER, client, start as start_controller};
 pub use error::PartError;
 pub use probe::{PROBE, end as end_probe, start as start_probe};
 pub(crate) use probe::{PROBE_COMMAND, probe_main};
+pub(crate) use waiting::{apart, until};

@@ -31,7 +31,7 @@ where
 }
 
 /// Looks until there is something to see; an error when the process ends or the time runs out.
-pub(super) async fn until<T, F: Future<Output = Option<T>>>(
+pub(crate) async fn until<T, F: Future<Output = Option<T>>>(
     handle: &BoxHandle,
     name: &str,
     what: &str,

@@ -24,6 +24,7 @@ pub(super) fn run(args: LabArgs, format: Format) -> Result<(), Failure> {
         LabCommand::Down => down(folder, format),
         LabCommand::Status => status(folder, format),
         LabCommand::Demo(args) => shows::demo(folder, &args, format),
+        LabCommand::Compare(args) => shows::compare(folder, &args, format),
         LabCommand::Bench(args) => shows::bench(args, format),
         LabCommand::Shell { site } => shell(folder, &site),
         LabCommand::Exec(args) => exec(folder, args),

@@ -1,7 +1,7 @@
-//! `lab demo` and `lab bench`: watched while they run, a report at the end.
+//! `lab demo`, `lab compare` and `lab bench`: watched while they run, a report at the end.
 
 use super::{of_part, options, step};
-use crate::cli::{BenchArgs, DemoArgs, Format};
+use crate::cli::{BenchArgs, CompareArgs, DemoArgs, Format};
 use crate::command::services;
 use crate::failure::{Exit, Failure};
 use crate::{output, watch};
@@ -9,7 +9,9 @@ use api::client::Error;
 use async_trait::async_trait;
 use lab::bench::BenchOptions;
 use lab::cli::Step;
+use lab::compare::CompareOptions;
 use lab::demo::{Audience, DemoError, DemoOptions, TourError};
+use measure::report::verdict::Verdict;
 use model::MigrationId;
 use model::migration::Migration;
 use std::path::Path;
@@ -74,6 +76,61 @@ pub(super) fn demo(folder: Option<&Path>, args: &DemoArgs, format: Format) -> Re
     ))
 }
 
+pub(super) fn compare(
+    folder: Option<&Path>,
+    args: &CompareArgs,
+    format: Format,
+) -> Result<(), Failure> {
+    let asked = CompareOptions {
+        up: options(folder, &args.up),
+        report: args.report.clone(),
+    };
+    asked
+        .check()
+        .map_err(|error| Failure::of(Exit::Usage, &error))?;
+    let mut shown = Shown { format };
+    let done = services::runtime()?.block_on(lab::compare::compare(&asked, &mut shown));
+    let outcome = done.map_err(of_demo)?;
+    match format {
+        Format::Json => output::json(&outcome.report)?,
+        Format::Table => {
+            output::text(&format!("\n{}\n", measure::sides::render(&outcome.report)))?;
+            for row in &outcome.rows {
+                output::line(&of_row(row))?;
+            }
+            for note in &outcome.report.notes {
+                output::line(&format!("\n{note}"))?;
+            }
+            if let Some(path) = &args.report {
+                let page = path.with_extension("html");
+                output::line(&format!("\n{} and {}", path.display(), page.display()))?;
+            }
+        }
+    }
+    let missed = outcome.rows.iter().filter(|row| !row.met);
+    let mut wrong: Vec<String> = missed
+        .map(|row| format!("{}: {} (target {})", row.what, row.measured, row.target))
+        .collect();
+    wrong.extend(outcome.faults);
+    if wrong.is_empty() {
+        return Ok(());
+    }
+    Err(Failure::new(
+        Exit::Failed,
+        format!("not as promised: {}", wrong.join("; ")),
+        "A busy machine loses packets by itself: see its load, and the baseline of each VM in the \
+         report.",
+    ))
+}
+
+fn of_row(row: &Verdict) -> String {
+    let sign = if row.met { "✓" } else { "✗" };
+    format!(
+        "{sign} {}\n      {}  (target {})",
+        row.what, row.measured, row.target
+    )
+}
+
 pub(super) fn bench(args: BenchArgs, format: Format) -> Result<(), Failure> {
     let asked = BenchOptions {
         faults: args.faults.clone(),
@@ -92,11 +149,7 @@ pub(super) fn bench(args: BenchArgs, format: Format) -> Result<(), Failure> {
             missed.push(row.what.clone());
         }
         if format == Format::Table {
-            let sign = if row.met { "✓" } else { "✗" };
-            let _ = output::line(&format!(
-                "{sign} {}\n      {}  (target {})",
-                row.what, row.measured, row.target
-            ));
+            let _ = output::line(&of_row(row));
         }
     }));
     let report = done.map_err(of_demo)?;
