@@ -36,6 +36,9 @@ pub struct AgentConfig {
     /// What the uplinks carry towards the WAN, Mbit/s; 0 when unknown.
     #[serde(default)]
     pub uplink_mbit: f64,
+    /// What is kept of each host that sends VMs here while it does, so that pages can be told by others, MiB.
+    #[serde(default = "page_store_mib")]
+    pub page_store_mib: u32,
     /// The host's Open vSwitch.
     pub ovs: ovs::HostConfig,
 }
@@ -46,6 +49,10 @@ fn relay_port() -> u16 {
 
 fn delay_port() -> u16 {
     6641
+}
+
+fn page_store_mib() -> u32 {
+    256
 }
 
 fn qemu() -> PathBuf {

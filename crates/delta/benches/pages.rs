@@ -27,7 +27,7 @@ impl Random {
 /// A third each: shared and packable, own and packable, own and not packable.
 fn page(vm: usize, number: u64) -> Vec<u8> {
     let seed = number * 977
-        + if number % 3 == 0 {
+        + if number.is_multiple_of(3) {
             0
         } else {
             31 * vm as u64 + 7

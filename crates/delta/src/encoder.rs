@@ -109,10 +109,10 @@ impl Encoder {
         }
     }
 
-    /// True when the target, having read so many blocks, waits for no other connection: nothing that
-    /// comes after can be held up or refused for want of a page.
-    pub fn stands_alone(&self, read: u64) -> bool {
-        self.settled && read >= self.leans
+    /// Once it has settled: when the target has read so many blocks, it waits for no other connection,
+    /// and nothing that comes after can be held up or refused for want of a page.
+    pub fn stands_alone_after(&self) -> Option<u64> {
+        self.settled.then_some(self.leans)
     }
 
     /// Where the stream's bytes went.

@@ -51,6 +51,9 @@ pub struct Options {
     /// wait for another.
     #[schema(required = false, minimum = 0.0)]
     pub stagger_ms: Option<f64>,
+    /// Whether memory goes as references and differences; off, it goes as it is.
+    #[schema(required = false, default = true)]
+    pub deltas: bool,
 }
 
 /// Where a migration stands; `arrived`, `aborted` and `failed` are final.
@@ -123,6 +126,20 @@ pub struct Phase {
     pub ms: f64,
 }
 
+/// Where QEMU's bytes went, by the way they travelled.
+#[derive(ToSchema)]
+#[schema(as = MigrationWays)]
+pub struct Ways {
+    /// Pages that the target had: only their names travelled.
+    pub referenced: u64,
+    /// Pages that were there before: only what changed travelled.
+    pub differences: u64,
+    /// Compressed.
+    pub packed: u64,
+    /// As they are.
+    pub plain: u64,
+}
+
 /// What was measured on the inside of one VM's switchover.
 #[derive(ToSchema)]
 #[schema(as = MigrationFigures)]
@@ -141,6 +158,8 @@ pub struct Figures {
     pub wire_bytes: u64,
     /// Bytes on the wire after the stop.
     pub last_burst_bytes: u64,
+    /// What QEMU's bytes went as.
+    pub ways: Ways,
     /// Bytes that were written to the mirrors of the disks.
     pub disk_bytes: u64,
     /// Bytes that crossed the WAN for them.

@@ -116,6 +116,7 @@ fn config(
         qemu: "qemu-system-x86_64".into(),
         uplink_mbit: options.uplink_mbit,
         vm_nice: 0,
+        page_store_mib: 256,
         ovs: HostConfig {
             host,
             rundir: folder.join("ovs"),

@@ -67,6 +67,9 @@ pub(crate) struct JourneyArgs {
     /// cluster is on both sides, a longer gap for each VM [default: so that no VM waits for another]
     #[arg(long, value_name = "MS", value_parser = zero_or_more)]
     stagger_ms: Option<f64>,
+    /// Send all of the memory as it is, not as references and differences
+    #[arg(long)]
+    no_deltas: bool,
 }
 
 impl JourneyArgs {
@@ -81,6 +84,7 @@ impl JourneyArgs {
             bandwidth_mbit: self.bandwidth_mbit.unwrap_or(defaults.bandwidth_mbit),
             converge_s: self.converge_s.unwrap_or(defaults.converge_s),
             stagger_ms: self.stagger_ms,
+            deltas: !self.no_deltas,
         }
     }
 }

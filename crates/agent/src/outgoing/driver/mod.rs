@@ -127,7 +127,8 @@ impl Driver {
             tls: around.tls.clone(),
         };
         let ours = UnixStream::from_std(ours)?;
-        let pump = Pump::start(ours, &peer, opening.clone(), job.held).await?;
+        let catalogues = job.how.deltas.then_some(&around.catalogues);
+        let pump = Pump::start(ours, &peer, opening.clone(), job.held, catalogues).await?;
         pump.pace(Some(job.how.bulk_rate));
         vm.set_moving(&Moving {
             migration: job.migration.clone(),
@@ -272,6 +273,7 @@ impl Driver {
             sent_bytes: pump.counters.sent.load(Ordering::Relaxed),
             wire_bytes: wire,
             last_burst_bytes: wire.saturating_sub(self.wire_at_stop),
+            ways: pump.counters.ways(),
             disk_bytes,
             disk_wire_bytes,
         };
