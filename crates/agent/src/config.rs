@@ -52,7 +52,7 @@ fn delay_port() -> u16 {
 }
 
 fn page_store_mib() -> u32 {
-    256
+    512
 }
 
 fn qemu() -> PathBuf {

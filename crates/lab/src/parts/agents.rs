@@ -116,7 +116,7 @@ fn config(
         qemu: "qemu-system-x86_64".into(),
         uplink_mbit: options.uplink_mbit,
         vm_nice: 0,
-        page_store_mib: 256,
+        page_store_mib: 512,
         ovs: HostConfig {
             host,
             rundir: folder.join("ovs"),
