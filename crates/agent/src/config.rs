@@ -42,6 +42,9 @@ pub struct AgentConfig {
     /// Added to the host's wall clock when it is told, s: to try what a wrong clock does.
     #[serde(default)]
     pub wall_offset_s: f64,
+    /// What is kept of each host that sends VMs here while it does, so that pages can be told by others, MiB.
+    #[serde(default = "page_store_mib")]
+    pub page_store_mib: u32,
     /// The host's Open vSwitch.
     pub ovs: ovs::HostConfig,
 }
@@ -52,6 +55,10 @@ fn relay_port() -> u16 {
 
 fn delay_port() -> u16 {
     6641
+}
+
+fn page_store_mib() -> u32 {
+    512
 }
 
 fn qemu() -> PathBuf {

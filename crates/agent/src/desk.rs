@@ -1,7 +1,9 @@
 //! Each order to the part that carries it out.
 
 use crate::clock::Clock;
+use crate::relay::catalogues::Catalogues;
 use crate::relay::listener::{self, Expectations};
+use crate::relay::shelves::Shelves;
 use crate::stall::{self, Waits};
 use crate::survey::{self, Known, tunnels};
 use crate::vms::{Start, Vms};
@@ -44,6 +46,9 @@ pub struct Inner {
     pub news: mpsc::UnboundedSender<News>,
     /// Relay connections that are expected.
     pub expectations: Expectations,
+    /// Pages that VMs on their way here may refer to.
+    pub shelves: Arc<Shelves>,
+    catalogues: Catalogues,
     /// What the host can do.
     pub abilities: Abilities,
     /// What surveys keep.
@@ -101,6 +106,8 @@ impl Desk {
         let (news, inbox) = mpsc::unbounded_channel();
         let desk = Self(Arc::new(Inner {
             tls: tls::client(own)?,
+            shelves: Arc::new(Shelves::new(config.page_store_mib)),
+            catalogues: Catalogues::default(),
             config,
             host,
             vms,
@@ -435,6 +442,7 @@ impl Desk {
             clock: self.clock.clone(),
             news: self.news.clone(),
             tls: self.tls.clone(),
+            catalogues: self.catalogues.clone(),
         };
         let commands = outgoing::begin(job, vm, around)
             .await

@@ -7,7 +7,7 @@
 
 use crate::desk::Desk;
 use crate::disks::arrival::Arrival;
-use crate::relay::codec::Expander;
+use crate::relay::expand::{Expand, Origin};
 use crate::relay::{Frame, Opening};
 use crate::vms::{Key, Start, Vm};
 use crate::{AgentError, precedence};
@@ -99,7 +99,7 @@ async fn ready(
     vm.qmp
         .migrate_incoming(&format!("unix:{}", socket.display()))
         .await?;
-    let arrives = desk.expectations.expect(&opening, source);
+    let arrives = desk.expectations.expect(&opening, source.clone());
     // Before any peer can flip: an abort must be able to give back whatever waits here.
     let capture = desk.host.tap_io().capture(ifname, member.mac).await?;
     let (commands, inbox) = mpsc::channel(8);
@@ -108,6 +108,7 @@ async fn ready(
         migration: migration.clone(),
         vm,
         disks,
+        source,
         capture: Some(capture),
     };
     tokio::spawn(receiver.run(arrives, opening, inbox));
@@ -119,6 +120,7 @@ struct Receiver {
     migration: MigrationId,
     vm: Arc<Vm>,
     disks: Arrival,
+    source: HostName,
     capture: Option<ovs::Capture>,
 }
 
@@ -164,8 +166,13 @@ impl Receiver {
         let (wire_in, mut wire_out) = tokio::io::split(stream);
         let (found, wire) = mpsc::channel(64);
         let (frames, mut frames_out) = mpsc::channel::<Frame>(64);
+        let origin = Origin {
+            source: self.source.clone(),
+            migration: self.migration.clone(),
+            shelves: desk.shelves.clone(),
+        };
         let tasks = [
-            tokio::spawn(inwards(wire_in, to_qemu, found)),
+            tokio::spawn(inwards(wire_in, to_qemu, found, origin, frames.clone())),
             tokio::spawn(return_path(from_qemu, frames.clone())),
             tokio::spawn(async move {
                 while let Some(frame) = frames_out.recv().await {
@@ -370,43 +377,41 @@ async fn inwards(
     mut wire: tokio::io::ReadHalf<TlsStream<TcpStream>>,
     mut qemu: tokio::net::unix::OwnedWriteHalf,
     found: mpsc::Sender<Wire>,
+    origin: Origin,
+    back: mpsc::Sender<Frame>,
 ) {
-    let mut expander = match Expander::new() {
-        Ok(expander) => expander,
+    let mut expand = match Expand::new(origin) {
+        Ok(expand) => expand,
         Err(error) => {
             let _ = found.send(Wire::Broken(error.to_string())).await;
             return;
         }
     };
     loop {
-        let broken = match Frame::read(&mut wire).await {
-            Ok(Frame::Data(bytes)) => match expander.expand(&bytes) {
-                Ok(bytes) => match qemu.write_all(&bytes).await {
-                    Ok(()) => continue,
-                    // QEMU has read all it wants, or failed; its events tell which.
-                    Err(_) => continue,
-                },
-                Err(error) => error.to_string(),
-            },
+        let taken = match Frame::read(&mut wire).await {
+            Ok(frame) => expand.take(frame, &back).await,
+            Err(error) => Err(error.to_string()),
+        };
+        let broken = match taken {
             // QEMU has read all it wants, or failed, when this fails; its events tell which.
-            Ok(Frame::Plain(bytes)) => {
+            Ok(Ok(bytes)) => {
                 let _ = qemu.write_all(&bytes).await;
                 continue;
             }
-            Ok(Frame::Stopped) => {
+            Ok(Err(Frame::Stopped)) => {
                 let _ = found.send(Wire::Stopped).await;
                 continue;
             }
-            Ok(Frame::Packets(packets)) => {
+            Ok(Err(Frame::Packets(packets))) => {
                 let _ = found.send(Wire::Packets(packets)).await;
                 continue;
             }
-            Ok(Frame::Connections(connections)) => {
+            Ok(Err(Frame::Connections(connections))) => {
                 let _ = found.send(Wire::Connections(connections)).await;
                 continue;
             }
-            Ok(_) => "unexpected frame".to_owned(),
-            Err(error) => error.to_string(),
+            Ok(Err(_)) => "unexpected frame".to_owned(),
+            Err(why) => why,
         };
         let _ = found.send(Wire::Broken(broken)).await;
         return;

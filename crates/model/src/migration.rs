@@ -70,6 +70,9 @@ pub struct Options {
     pub priority: i32,
     /// It may begin and switch over inside of this only, besides the sites' own windows.
     pub window: Option<Window>,
+    /// Whether memory goes as references to pages that the target has, and as differences from former
+    /// ones. Off, it goes as it is; to be measured against.
+    pub deltas: bool,
 }
 
 impl Default for Options {
@@ -85,6 +88,7 @@ impl Default for Options {
             switch: None,
             priority: 0,
             window: None,
+            deltas: true,
         }
     }
 }
@@ -166,6 +170,19 @@ pub struct Phase {
     pub ms: f64,
 }
 
+/// Where QEMU's bytes went, by the way they travelled.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Ways {
+    /// Pages that the target had from this VM or another one of the gang: only their names travelled.
+    pub referenced: u64,
+    /// Pages that were there before: only what changed travelled.
+    pub differences: u64,
+    /// Compressed.
+    pub packed: u64,
+    /// As they are.
+    pub plain: u64,
+}
+
 /// What was measured on the inside of one VM's switchover.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 pub struct Figures {
@@ -183,6 +200,9 @@ pub struct Figures {
     pub wire_bytes: u64,
     /// Bytes on the wire after the stop.
     pub last_burst_bytes: u64,
+    /// What QEMU's bytes went as.
+    #[serde(default)]
+    pub ways: Ways,
     /// Bytes that were written to the mirrors of the disks.
     #[serde(default)]
     pub disk_bytes: u64,

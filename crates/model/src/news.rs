@@ -1,6 +1,6 @@
 //! What an agent tells the controller.
 
-use crate::migration::Progress;
+use crate::migration::{Progress, Ways};
 use crate::{ClusterName, Entry, HostName, MigrationId, Nanos, SiteName, VmName, vm::VmState};
 use serde::{Deserialize, Serialize};
 use std::net::{IpAddr, SocketAddr};
@@ -227,6 +227,9 @@ pub enum News {
         wire_bytes: u64,
         /// Of these, after the stop.
         last_burst_bytes: u64,
+        /// What QEMU's bytes went as.
+        #[serde(default)]
+        ways: Ways,
         /// Bytes that were written to the mirrors of its disks.
         #[serde(default)]
         disk_bytes: u64,

@@ -255,4 +255,11 @@ pub struct Sending {
     pub hold_rate: u64,
     /// Whether the guest may be slowed to converge.
     pub allow_slowdown: bool,
+    /// Whether pages go as references and differences where the target has what they refer to.
+    #[serde(default = "yes")]
+    pub deltas: bool,
+}
+
+fn yes() -> bool {
+    true
 }

@@ -28,9 +28,11 @@
 //! [`pump`] moves bytes; [`driver`] decides.
 
 mod driver;
+mod packing;
 mod pump;
 
 use crate::desk::Host;
+use crate::relay::catalogues::Catalogues;
 use crate::vms::Vm;
 use crate::{AgentError, clock::Clock};
 use model::news::{Answer, News};
@@ -108,6 +110,8 @@ pub struct Surroundings {
     pub news: mpsc::UnboundedSender<News>,
     /// TLS towards other agents.
     pub tls: Arc<rustls::ClientConfig>,
+    /// What targets have of the pages that this host sends.
+    pub catalogues: Catalogues,
 }
 
 /// Begins to send a VM; gives the channel for commands.

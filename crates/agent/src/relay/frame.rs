@@ -31,6 +31,10 @@ pub enum Frame {
     /// Source to target: QEMU's stream as it is. The bulk is sent so: its pages are seen once, and
     /// compressing them costs more CPU than it saves time.
     Plain(Vec<u8>),
+    /// Source to target, first: it would send blocks of a [`delta::Encoder`], given something to refer to.
+    Offer,
+    /// Source to target: QEMU's stream, a block.
+    Block(Vec<u8>),
     /// Source to target: the vCPUs have stopped and stay stopped unless the target says that it
     /// did not start; the target may run the VM when it has loaded all of it.
     Stopped,
@@ -52,6 +56,10 @@ pub enum Frame {
     Discarded(String),
     /// Target to source: no more packets will come.
     PacketsEnd,
+    /// Target to source: the answer to an offer.
+    Grant(delta::Grant),
+    /// Target to source: so many blocks were read.
+    Read(u64),
     /// Target to source, on a disk's connection: the first one tells up to which record it has received,
     /// later ones up to which it has applied.
     Applied(u64),
@@ -84,11 +92,15 @@ impl Frame {
             Self::Measure => 32,
             Self::Measured(_) => 33,
             Self::Connections(_) => 9,
+            Self::Offer => 6,
+            Self::Block(_) => 7,
             Self::Return(_) => 16,
             Self::Running => 17,
             Self::Discarded(_) => 18,
             Self::PacketsEnd => 19,
             Self::Applied(_) => 20,
+            Self::Grant(_) => 21,
+            Self::Read(_) => 22,
         }
     }
 
@@ -97,7 +109,7 @@ impl Frame {
         let payload = match self {
             Self::Open(opening) => serde_json::to_vec(opening).unwrap_or_default(),
             Self::Connections(all) => serde_json::to_vec(all).unwrap_or_default(),
-            Self::Data(bytes) | Self::Plain(bytes) | Self::Return(bytes) => {
+            Self::Data(bytes) | Self::Plain(bytes) | Self::Block(bytes) | Self::Return(bytes) => {
                 return header(self.kind(), bytes);
             }
             Self::Packets(packets) => packets
@@ -108,9 +120,17 @@ impl Frame {
                 })
                 .collect(),
             Self::Discarded(why) => why.clone().into_bytes(),
-            Self::Applied(number) => number.to_be_bytes().to_vec(),
+            Self::Applied(number) | Self::Read(number) => number.to_be_bytes().to_vec(),
+            Self::Grant(grant) => [
+                &grant.shelf.to_be_bytes()[..],
+                &grant.shelf_pages.to_be_bytes(),
+                &grant.former_pages.to_be_bytes(),
+            ]
+            .concat(),
             Self::Measured(measured) => serde_json::to_vec(measured).unwrap_or_default(),
-            Self::Measure | Self::Stopped | Self::Running | Self::PacketsEnd => Vec::new(),
+            Self::Measure | Self::Offer | Self::Stopped | Self::Running | Self::PacketsEnd => {
+                Vec::new()
+            }
         };
         header(self.kind(), &payload)
     }
@@ -136,13 +156,15 @@ impl Frame {
             9 => Self::Connections(
                 serde_json::from_slice(&payload).map_err(|_| FrameError::Broken(kind))?,
             ),
+            6 => Self::Offer,
+            7 => Self::Block(payload),
             16 => Self::Return(payload),
             17 => Self::Running,
             18 => Self::Discarded(String::from_utf8_lossy(&payload).into_owned()),
             19 => Self::PacketsEnd,
-            20 => Self::Applied(u64::from_be_bytes(
-                payload.try_into().map_err(|_| FrameError::Broken(kind))?,
-            )),
+            20 => Self::Applied(number(&payload).ok_or(FrameError::Broken(kind))?),
+            21 => Self::Grant(grant(&payload).ok_or(FrameError::Broken(kind))?),
+            22 => Self::Read(number(&payload).ok_or(FrameError::Broken(kind))?),
             _ => return Err(FrameError::Unknown(kind)),
         })
     }
@@ -184,6 +206,20 @@ fn header(kind: u8, payload: &[u8]) -> Vec<u8> {
     bytes
 }
 
+fn number(bytes: &[u8]) -> Option<u64> {
+    Some(u64::from_be_bytes(bytes.try_into().ok()?))
+}
+
+fn grant(bytes: &[u8]) -> Option<delta::Grant> {
+    let (shelf, rest) = bytes.split_first_chunk::<8>()?;
+    let (shelf_pages, rest) = rest.split_first_chunk::<4>()?;
+    Some(delta::Grant {
+        shelf: u64::from_be_bytes(*shelf),
+        shelf_pages: u32::from_be_bytes(*shelf_pages),
+        former_pages: u32::from_be_bytes(rest.try_into().ok()?),
+    })
+}
+
 fn packets(mut bytes: &[u8]) -> Option<Vec<Vec<u8>>> {
     let mut packets = Vec::new();
     while !bytes.is_empty() {
@@ -217,6 +253,7 @@ mod tests {
         prop_oneof![
             bytes.clone().prop_map(Frame::Data),
             bytes.clone().prop_map(Frame::Plain),
+            bytes.clone().prop_map(Frame::Block),
             bytes.clone().prop_map(Frame::Return),
             prop::collection::vec(bytes, 0..5).prop_map(Frame::Packets),
             prop::collection::vec(connections(), 0..5).prop_map(Frame::Connections),
@@ -226,6 +263,15 @@ mod tests {
             Just(Frame::Measure),
             Just(Frame::PacketsEnd),
             any::<u64>().prop_map(Frame::Applied),
+            any::<u64>().prop_map(Frame::Read),
+            Just(Frame::Offer),
+            any::<(u64, u32, u32)>().prop_map(|(shelf, shelf_pages, former_pages)| {
+                Frame::Grant(delta::Grant {
+                    shelf,
+                    shelf_pages,
+                    former_pages,
+                })
+            }),
         ]
     }
 

@@ -61,6 +61,9 @@ pub struct Options {
     /// It may begin and switch over inside of this only: two moments, or two times of every day (UTC).
     #[schema(required = false, example = "22:00/04:00")]
     pub window: Option<String>,
+    /// Whether memory goes as references and differences; off, it goes as it is.
+    #[schema(required = false, default = true)]
+    pub deltas: bool,
 }
 
 /// Which VMs of a gang stop together.
@@ -160,6 +163,20 @@ pub struct Phase {
     pub ms: f64,
 }
 
+/// Where QEMU's bytes went, by the way they travelled.
+#[derive(ToSchema)]
+#[schema(as = MigrationWays)]
+pub struct Ways {
+    /// Pages that the target had: only their names travelled.
+    pub referenced: u64,
+    /// Pages that were there before: only what changed travelled.
+    pub differences: u64,
+    /// Compressed.
+    pub packed: u64,
+    /// As they are.
+    pub plain: u64,
+}
+
 /// What was measured on the inside of one VM's switchover.
 #[derive(ToSchema)]
 #[schema(as = MigrationFigures)]
@@ -178,6 +195,8 @@ pub struct Figures {
     pub wire_bytes: u64,
     /// Bytes on the wire after the stop.
     pub last_burst_bytes: u64,
+    /// What QEMU's bytes went as.
+    pub ways: Ways,
     /// Bytes that were written to the mirrors of the disks.
     pub disk_bytes: u64,
     /// Bytes that crossed the WAN for them.

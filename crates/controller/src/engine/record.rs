@@ -113,6 +113,7 @@ impl Record {
                 sent_bytes,
                 wire_bytes,
                 last_burst_bytes,
+                ways,
                 disk_bytes,
                 disk_wire_bytes,
                 ..
@@ -122,6 +123,7 @@ impl Record {
                 figures.sent_bytes = *sent_bytes;
                 figures.wire_bytes = *wire_bytes;
                 figures.last_burst_bytes = *last_burst_bytes;
+                figures.ways = *ways;
             }
             News::Mirrored { .. } => {
                 let took = ms(self.began.elapsed());

@@ -307,6 +307,7 @@ impl Steps {
                 // Only what was dirtied: what a window leaves is the smaller, the faster it goes.
                 hold_rate: share(self.link(), HOLD_SHARE),
                 allow_slowdown: self.options.allow_slowdown,
+                deltas: self.options.deltas,
             },
         };
         match order(&self.hosts, &mover.source.host, send).await {

@@ -56,6 +56,8 @@ pub struct DemoOptions {
     pub rounds: u32,
     /// When peers are flipped.
     pub order: FlipOrder,
+    /// Whether memory goes as references and differences.
+    pub deltas: bool,
     /// Where the report goes.
     pub report: Option<PathBuf>,
     /// How the report is called.
@@ -129,6 +131,7 @@ async fn show(
     let mut tour = Tour::begin(standing, WARM_UP).await?;
     let asked = Options {
         order: options.order,
+        deltas: options.deltas,
         ..Options::default()
     };
     let mut faults = Vec::new();

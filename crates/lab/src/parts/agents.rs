@@ -118,6 +118,7 @@ fn config(
         vm_nice: 0,
         vm_memory_mib: 0,
         wall_offset_s: 0.0,
+        page_store_mib: 512,
         ovs: HostConfig {
             host,
             rundir: folder.join("ovs"),

@@ -20,7 +20,7 @@ pub(crate) fn bytes(count: u64) -> String {
 /// A column: its head and what it shows of a VM, as HTML.
 type Column = (&'static str, fn(&Vm) -> String);
 
-const COLUMNS: [Column; 13] = [
+const COLUMNS: [Column; 14] = [
     ("VM", |vm| escape(&vm.name)),
     ("network<br>downtime, ms", |vm| {
         strong(&some(vm.network_downtime_ms))
@@ -51,6 +51,19 @@ const COLUMNS: [Column; 13] = [
             bytes(vm.last_burst_bytes)
         )
     }),
+    (
+        "sent <small>of it as references / differences /<br>packed / plain</small>",
+        |vm| {
+            format!(
+                "{} <small>{} / {} / {} / {}</small>",
+                bytes(vm.bytes_sent),
+                bytes(vm.bytes_referenced),
+                bytes(vm.bytes_differences),
+                bytes(vm.bytes_packed),
+                bytes(vm.bytes_plain)
+            )
+        },
+    ),
     ("usual<br>gap, ms", |vm| match vm.baseline.intervals {
         0 => none(),
         _ => number(vm.baseline.longest_ms),

@@ -183,6 +183,18 @@ pub struct Vm {
     /// Bytes that QEMU sent, before compression.
     #[serde(default)]
     pub bytes_sent: u64,
+    /// Of these, pages that travelled as the names of pages that the target had.
+    #[serde(default)]
+    pub bytes_referenced: u64,
+    /// Of these, pages that travelled as their differences from former ones.
+    #[serde(default)]
+    pub bytes_differences: u64,
+    /// Of these, what was compressed.
+    #[serde(default)]
+    pub bytes_packed: u64,
+    /// Of these, what travelled as it is.
+    #[serde(default)]
+    pub bytes_plain: u64,
     /// Bytes on the wire after the stop.
     #[serde(default)]
     pub last_burst_bytes: u64,

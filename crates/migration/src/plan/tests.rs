@@ -111,6 +111,8 @@ impl Bed {
                 host: HostName::new("north-1").unwrap(),
                 mac: Mac([2, 0, 0, 0, 0, 1]),
                 addresses: Vec::new(),
+                after: Vec::new(),
+                security: Vec::new(),
                 kind: MemberKind::Vm {
                     spec: VmSpec {
                         machine: "q35".into(),

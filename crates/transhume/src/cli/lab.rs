@@ -172,6 +172,9 @@ pub(crate) struct DemoArgs {
     /// When the peers' rules are flipped; losses are no failure with any but before-stop
     #[arg(long, value_enum, default_value = "before-stop")]
     pub(crate) order: Order,
+    /// Send all of the memory as it is, not as references and differences
+    #[arg(long)]
+    pub(crate) no_deltas: bool,
 }
 
 #[derive(Debug, Args)]

@@ -85,6 +85,9 @@ pub(crate) struct JourneyArgs {
     /// cluster is on both sides, a longer gap for each VM [default: so that no VM waits for another]
     #[arg(long, value_name = "MS", value_parser = zero_or_more)]
     stagger_ms: Option<f64>,
+    /// Send all of the memory as it is, not as references and differences
+    #[arg(long)]
+    no_deltas: bool,
 }
 
 impl JourneyArgs {
@@ -102,6 +105,7 @@ impl JourneyArgs {
             switch: self.switch.map(Switch::from),
             priority: self.priority,
             window: self.window,
+            deltas: !self.no_deltas,
         }
     }
 }

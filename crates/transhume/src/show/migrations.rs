@@ -3,7 +3,7 @@
 use super::or_dash;
 use crate::output::table;
 use crate::units::{bytes, maybe_ms, ms};
-use model::migration::{FlipOrder, Migration, State};
+use model::migration::{FlipOrder, Migration, State, Ways};
 
 pub(crate) fn state(state: State) -> &'static str {
     match state {
@@ -96,6 +96,7 @@ pub(crate) fn migration(one: &Migration) -> String {
         text.push('\n');
         text.push_str(&beside);
     }
+    text.push_str(&ways(one));
     if !one.phases.is_empty() {
         let rows = one.phases.iter().map(|phase| {
             vec![
@@ -165,6 +166,27 @@ fn figures(one: &Migration) -> String {
     table(&header, rows)
 }
 
+/// What the memory of all VMs travelled as; nothing before any of it is known.
+fn ways(one: &Migration) -> String {
+    let sum =
+        |part: fn(&Ways) -> u64| -> u64 { one.vms.iter().map(|vm| part(&vm.figures.ways)).sum() };
+    let parts = [
+        (sum(|ways| ways.referenced), "as references"),
+        (sum(|ways| ways.differences), "as differences"),
+        (sum(|ways| ways.packed), "compressed"),
+        (sum(|ways| ways.plain), "as it is"),
+    ];
+    let told: Vec<_> = parts
+        .iter()
+        .filter(|(sent, _)| *sent > 0)
+        .map(|(sent, how)| format!("{} {how}", bytes(*sent as f64)))
+        .collect();
+    match told.is_empty() {
+        true => String::new(),
+        false => format!("Memory went: {}.\n", told.join(", ")),
+    }
+}
+
 /// How a migration ended: the sentence, and the figures.
 pub(crate) fn summary(one: &Migration) -> String {
     let how = match one.state {
@@ -173,12 +195,13 @@ pub(crate) fn summary(one: &Migration) -> String {
     };
     let moved: u64 = one.vms.iter().map(|vm| vm.figures.wire_bytes).sum();
     format!(
-        "\n{} {how} after {}, {} on the wire. {}\n\n{}\n{}",
+        "\n{} {how} after {}, {} on the wire. {}\n\n{}{}\n{}",
         one.cluster,
         ms(one.total_ms),
         bytes(moved as f64),
         one.message,
         figures(one),
+        ways(one),
         super::plans::beside(one)
     )
 }

@@ -1,7 +1,6 @@
 //! QEMU's numbers, and the rate that follows from them.
 
 use super::{AFTER_SPRINT, DEVICES, Driver};
-use crate::outgoing::pump::Pump;
 use migration::hold::{Look, PAGE, Verdict};
 use model::migration::Progress;
 use model::news::News;
@@ -64,7 +63,9 @@ impl Driver {
             Verdict::Hold { rate } => self.set_hold(rate).await,
             Verdict::Ready { rate, pages } => {
                 self.set_hold(rate).await;
-                let holds = !self.job.held || self.pump.as_ref().is_some_and(Pump::holds);
+                let holds = self.pump.as_ref().is_some_and(|pump| {
+                    (!self.job.held || pump.holds()) && pump.counters.stands_alone()
+                });
                 if !self.held && holds {
                     self.held = true;
                     self.tell_connections();

@@ -85,6 +85,8 @@ pub(in crate::compare) async fn go(
             from: host(&from.name)?,
             to: host(&to.name)?,
             progress: Progress::default(),
+            needs: Default::default(),
+            predicted: None,
             figures: figures(today, &one.member, [from, to], started).await?,
         });
     }
@@ -104,6 +106,9 @@ pub(in crate::compare) async fn go(
             true => format!("{} runs at {}", shop::NAME, to.name),
             false => failed.join("; "),
         },
+        predicted: None,
+        paused: false,
+        given_mbit: 0.0,
         phases: ended.iter().map(|one| phase(one, begun)).collect(),
         vms,
         started_unix_ms: u64::try_from(started / 1_000_000).unwrap_or(0),

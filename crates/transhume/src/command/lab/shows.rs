@@ -49,6 +49,7 @@ pub(super) fn demo(folder: Option<&Path>, args: &DemoArgs, format: Format) -> Re
         up: options(folder, &args.up),
         rounds: args.rounds,
         order: args.order.into(),
+        deltas: !args.no_deltas,
         report: args.report.clone(),
         title: "A cluster moves live, there and back".to_owned(),
     };
