@@ -93,7 +93,7 @@ fn every_write_that_was_acknowledged_is_there_after_a_power_cut() {
         vm.wait("an open disk", |vm| vm.disk().state != "opening");
         let found = vm.disk();
         assert_eq!((found.state.as_str(), found.error.as_str()), ("open", ""));
-        assert!(found.acked >= seen, "{} < {seen}", found.acked);
+        assert!(found.found >= seen, "{} < {seen}", found.found);
         if boot == 1 {
             id.clone_from(&found.id);
         }
