@@ -57,6 +57,8 @@ struct Shared {
     folder: PathBuf,
     files: Arc<files::Range>,
     id: AtomicU64,
+    /// The last record that was there when the disk was opened.
+    found: AtomicU64,
     acked: AtomicU64,
     begun: AtomicU64,
     written: AtomicU64,
@@ -94,6 +96,7 @@ impl Disk {
             folder,
             files: Arc::default(),
             id: AtomicU64::new(seed),
+            found: AtomicU64::new(0),
             acked: AtomicU64::new(0),
             begun: AtomicU64::new(0),
             written: AtomicU64::new(0),
@@ -187,6 +190,7 @@ impl Shared {
         j.text("id", &format!("{:016x}", self.id.load(Ordering::Acquire)));
         j.value("rate", rate);
         j.value("kib", self.shape.record / 1024);
+        j.value("found", self.found.load(Ordering::Acquire));
         j.value("acked", self.acked.load(Ordering::Acquire));
         j.value("written", self.written.load(Ordering::Relaxed));
         j.value("errors", self.errors.load(Ordering::Relaxed));
@@ -198,6 +202,7 @@ impl Shared {
         let (ring, last) = Ring::open(self.shape.clone())?;
         if let Some(Last { id, sequence }) = last {
             self.id.store(id, Ordering::Release);
+            self.found.store(sequence, Ordering::Release);
             self.begun.store(sequence, Ordering::Release);
             self.acked.store(sequence, Ordering::Release);
         }

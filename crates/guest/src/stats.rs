@@ -8,13 +8,14 @@
 //!          "longest_stall_ms":8.100,"longest_stall_at_unix_ms":1763779990000}],
 //!  "echo":{"udp_datagrams":12,"udp_refused":0,"udp_flows":1,"tcp_open":3,"tcp_accepted":3,"tcp_closed":0,"tcp_reset":0,"tcp_bytes":640},
 //!  "dirty":{"mb":48,"pages_per_s":500,"random":true,"filled":true,"pages_written":30000},
-//!  "disk":{"state":"open","error":"","id":"3b0c5d8f00112233","rate":100,"kib":4,"acked":9000,"written":6001,"errors":0,"slowest_ms":12.345}}
+//!  "disk":{"state":"open","error":"","id":"3b0c5d8f00112233","rate":100,"kib":4,"found":2999,"acked":9000,"written":6001,"errors":0,"slowest_ms":12.345}}
 //! ```
 //!
 //! `lost` are datagrams unanswered for at least a second, `in_flight` the younger ones. `echoed`
 //! is how many of ours the peer answered (its counters' span), so `echoed - received - duplicated` were lost on
 //! the way back. `disk` is there with `th.disk` only: `state` is opening, open or failed (then `error` says why; else
-//! it is what the last failed write said), `acked` the last record that is on the medium, whenever it was written,
+//! it is what the last failed write said), `found` the last
+//! record that was on the medium when this boot opened it (what a crash left), `acked` the last that is now,
 //! `slowest_ms` the longest time of one. `connects` counts connections opened in this epoch, `lost` those that broke.
 
 use crate::json::Json;

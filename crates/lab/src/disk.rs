@@ -72,6 +72,8 @@ pub fn make(path: &Path, size_mib: u64, fill_mib: u64) -> Result<(), DiskError> 
     let mut content = path.as_os_str().to_owned();
     content.push(".content");
     let content = PathBuf::from(content);
+    // One that was broken off may have left it.
+    let _ = std::fs::remove_dir_all(&content);
     let made = fill(&content, fill_mib).and_then(|()| format(path, size_mib, &content));
     // The first error is the one to tell.
     let _ = std::fs::remove_dir_all(&content);
@@ -85,7 +87,7 @@ pub fn make(path: &Path, size_mib: u64, fill_mib: u64) -> Result<(), DiskError> 
 fn fill(folder: &Path, mib: u64) -> Result<(), DiskError> {
     let payload = folder.join("payload");
     let write = || {
-        std::fs::create_dir_all(folder)?;
+        std::fs::create_dir(folder)?;
         if mib > 0 {
             let mut random = std::fs::File::open("/dev/urandom")?.take(mib << 20);
             io::copy(&mut random, &mut std::fs::File::create(&payload)?)?;

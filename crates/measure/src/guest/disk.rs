@@ -23,6 +23,9 @@ pub struct Disk {
     pub rate: u32,
     /// Size of a record, KiB.
     pub kib: u32,
+    /// Number of the last record that was on the medium when the guest booted. After a crash this, not `acked`, tells what
+    /// was kept: records that were lost are soon written anew.
+    pub found: u64,
     /// Number of the last record that is on the medium, counted from 1 over all boots. 0 while it is opening.
     pub acked: u64,
     /// Records written since the last reset.
@@ -77,7 +80,8 @@ pub struct FilesCheck {
 
 impl DiskCheck {
     /// Whether every acknowledged record up to `seen` at least, and every file, is there. `seen` is
-    /// what the guest said of itself before whatever happened to it.
+    /// what the guest said of itself before whatever happened to it. If it booted since, [`Disk::found`] must
+    /// reach `seen` as well.
     pub fn is_whole(&self, seen: u64) -> bool {
         let wrong = [
             self.missing_total,
