@@ -214,8 +214,9 @@ pub struct Tunnel {
     pub from: IpAddr,
     /// Half of the shortest round trip, ms; none when nothing came back.
     pub one_way_ms: Option<f64>,
-    /// Whether a packet of the size asked for got through whole.
-    pub packet_passes: bool,
+    /// Whether a packet of the size asked for got through whole; none where our own interface takes no such
+    /// packet from us, though it may from the switch.
+    pub packet_passes: Option<bool>,
 }
 
 /// A path that was measured.

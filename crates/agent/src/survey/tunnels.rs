@@ -60,7 +60,7 @@ async fn one(own: IpAddr, peer: &Peer, packet: u16) -> Tunnel {
         host: peer.host.clone(),
         from: own,
         one_way_ms: None,
-        packet_passes: false,
+        packet_passes: None,
     };
     let Ok(socket) = open(own, peer.responder).await else {
         return missing;
@@ -72,7 +72,10 @@ async fn one(own: IpAddr, peer: &Peer, packet: u16) -> Tunnel {
     let large = usize::from(packet.saturating_sub(headers)).max(ANSWER);
     Tunnel {
         one_way_ms: Some(small.as_secs_f64() * 500.0),
-        packet_passes: packet == 0 || trip(&socket, large).await.is_some(),
+        packet_passes: match packet > 0 && takes(&socket, large).await {
+            true => Some(trip(&socket, large).await.is_some()),
+            false => None,
+        },
         ..missing
     }
 }
@@ -107,6 +110,13 @@ fn whole(socket: &UdpSocket, v6: bool) -> std::io::Result<()> {
         0 => Ok(()),
         _ => Err(std::io::Error::last_os_error()),
     }
+}
+
+/// Whether our own interface takes a packet of this size. That of the bridge may be smaller than the uplinks,
+/// over which the switch sends by itself.
+async fn takes(socket: &UdpSocket, payload: usize) -> bool {
+    let sent = socket.send(&vec![0u8; payload]).await;
+    !sent.is_err_and(|error| error.raw_os_error() == Some(libc::EMSGSIZE))
 }
 
 /// The shortest of a few round trips of a packet with this payload.
@@ -157,11 +167,12 @@ mod tests {
         let alive = peer(there.local_addr().unwrap());
         let task = tokio::spawn(respond(there));
         let found = one("127.0.0.1".parse().unwrap(), &alive, 1500).await;
-        assert!(found.one_way_ms.is_some() && found.packet_passes);
+        assert!(found.one_way_ms.is_some());
+        assert_eq!(found.packet_passes, Some(true));
         task.abort();
         let _ = task.await;
         let found = one("127.0.0.1".parse().unwrap(), &alive, 1500).await;
         assert_eq!(found.one_way_ms, None);
-        assert!(!found.packet_passes);
+        assert_eq!(found.packet_passes, None);
     }
 }

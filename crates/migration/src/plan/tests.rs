@@ -103,7 +103,7 @@ impl Bed {
             host: HostName::new("north-1").unwrap(),
             from: "192.0.2.2".parse().unwrap(),
             one_way_ms: Some(15.5),
-            packet_passes: true,
+            packet_passes: Some(true),
         });
         Self {
             member: Member {
@@ -246,7 +246,7 @@ fn every_refusal_is_one_sentence_that_names_what_is_wrong_and_the_way_out() {
             });
         }),
         ("packets of 1550 bytes do not pass", |bed| {
-            bed.there().tunnels[0].packet_passes = false;
+            bed.there().tunnels[0].packet_passes = Some(false);
         }),
         ("no answer through the data network", |bed| {
             bed.there().tunnels[0].one_way_ms = None;

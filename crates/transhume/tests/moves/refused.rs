@@ -34,8 +34,8 @@ impl Lab {
     async fn is_refused(&self, because: &str) {
         let begun = Instant::now();
         loop {
-            let (cluster, to) = (shop(), south());
-            let plan = self.client().plan(&cluster, &to, Options::default());
+            let (shop, south) = (shop(), south());
+            let plan = self.client().plan(&shop, &south, Options::default());
             let said = match plan.await {
                 Ok(plan) => plan.refusal().unwrap_or("nothing in the way".into()),
                 Err(error) => error.to_string(),
@@ -119,9 +119,11 @@ impl Lab {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_target_that_does_not_fit_is_refused_in_the_plan_and_nothing_changes() {
     let lab = Lab::up("refused", 1, Load::IDLE).await;
-    let (cluster, to) = (shop(), south());
-    let plan = lab.client().plan(&cluster, &to, Options::default());
-    let plan = plan.await.unwrap();
+    let plan = lab
+        .client()
+        .plan(&shop(), &south(), Options::default())
+        .await
+        .unwrap();
     assert_eq!(plan.refusal(), None, "{:#?}", plan.checks);
     let vm = &plan.vms[0];
     assert!(vm.dirty_rate.is_some(), "{vm:?}");

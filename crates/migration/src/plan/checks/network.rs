@@ -126,17 +126,18 @@ fn tunnels(around: &Around<'_>, candidate: &Candidate<'_>) -> Vec<Check> {
                 format!("no answer through the data network, from {}", tunnel.from),
                 "look at the uplinks of both hosts; UDP must pass there",
             ),
-            (Some(_), false) => Check::obstacle(
+            (Some(_), Some(false)) => Check::obstacle(
                 name,
                 subject,
                 format!("packets of {need} bytes do not pass"),
                 "raise the MTU on the way, or lower that of the cluster",
             ),
-            (Some(ms), true) => Check::ok(
+            (Some(ms), Some(true)) => Check::ok(
                 name,
                 subject,
                 format!("{:.1} ms round trip, {need} bytes pass", 2.0 * ms),
             ),
+            (Some(ms), None) => Check::ok(name, subject, format!("{:.1} ms round trip", 2.0 * ms)),
         }
     });
     each.collect()
