@@ -113,6 +113,12 @@ pub fn member(one: &Member) -> Result<(), Problem> {
         }
     }
     rules(one)?;
+    if one.kind == MemberKind::Host && !one.after.is_empty() {
+        return Err(Problem::invalid(
+            format!("Member '{name}' is a host, which does not move, and comes after others."),
+            "Leave its 'after' out.",
+        ));
+    }
     match &one.kind {
         MemberKind::Vm { spec } if spec.vcpus == 0 || spec.memory_mib == 0 => {
             Err(Problem::invalid(

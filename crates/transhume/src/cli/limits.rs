@@ -53,7 +53,10 @@ pub(crate) struct SetArgs {
     #[arg(long, value_name = "SITE")]
     no_window: Vec<SiteName>,
     /// Go back to the limits of the controller's configuration file
-    #[arg(long, exclusive = true)]
+    #[arg(long, conflicts_with_all = [
+        "controller", "controller_mbit", "site", "site_mbit", "uplink", "uplink_mbit", "least_mbit",
+        "window", "no_window",
+    ])]
     pub(crate) reset: bool,
 }
 

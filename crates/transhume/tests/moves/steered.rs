@@ -106,7 +106,9 @@ async fn members_that_come_after_others_stop_after_them() {
     let lab = Lab::up("ordered", 2, Load::IDLE).await;
     let mut cluster = lab.client().cluster(&shop()).await.unwrap().spec;
     // Against the order of their names, in which they would stop else.
-    cluster.members[0].after = vec![VmName::new("shop-2").unwrap()];
+    let mut members = cluster.members.iter_mut();
+    let first = members.find(|member| member.name.as_str() == "shop-1");
+    first.unwrap().after = vec![VmName::new("shop-2").unwrap()];
     lab.client().apply_cluster(&cluster).await.unwrap();
     let id = lab.begin("south", Options::default()).await;
     let end = lab.until_end(&id).await;

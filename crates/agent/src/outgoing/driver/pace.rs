@@ -46,6 +46,10 @@ impl Driver {
         let set = self.vm.qmp.set_parameters(set).await;
         set.map_err(|error| error.to_string())?;
         self.slow = slow;
+        if let Some(pump) = &self.pump {
+            // What QEMU has handed over already would go on at full rate for seconds.
+            pump.pace(Some(if slow { TRICKLE } else { bulk }));
+        }
         if let Some(mirrors) = &self.mirrors {
             mirrors.pace(Some(self.mirror_rate()));
         }
