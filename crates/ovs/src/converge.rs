@@ -50,7 +50,7 @@ impl Host {
         let netlink = Netlink::open(netns).await?;
         let budget = underlay::budget(&netlink, &config).await?;
         let database = Database::open(&config.rundir.join("db.sock")).await?;
-        let found = set_up_bridges(&database, &config).await?;
+        let found = set_up_bridges(&database, &config, budget.carries).await?;
         let config = Arc::new(config);
         let control = Arc::new(Unixctl::new(config.rundir.join("vswitchd.ctl")));
         let neighbours = Arc::new(Neighbours::new(
@@ -85,11 +85,15 @@ impl Host {
 }
 
 /// Makes the bridges, and removes the ports that nobody needs.
-async fn set_up_bridges(database: &Database, config: &HostConfig) -> Result<ports::Found> {
+async fn set_up_bridges(
+    database: &Database,
+    config: &HostConfig,
+    carries: u16,
+) -> Result<ports::Found> {
     let bridges = database.bridges().await?;
     let rows = database.ports().await?;
     let found = ports::read(&rows);
-    let mut ops = underlay::plan(database, config, &bridges, &rows);
+    let mut ops = underlay::plan(database, config, carries, &bridges, &rows);
     let columns = Row::new()
         .with("datapath_type", "netdev")
         .with("fail_mode", "secure")

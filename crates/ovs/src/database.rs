@@ -240,6 +240,14 @@ impl Database {
             .into()
     }
 
+    /// Asks for an interface's MTU, which the switch would otherwise choose.
+    pub(crate) fn request_mtu(&self, interface: &str, mtu: u16) -> Op {
+        Update::table("Interface")
+            .when(Condition::eq("name", interface))
+            .set("mtu_request", i64::from(mtu))
+            .into()
+    }
+
     /// Commits and waits until ovs-vswitchd has acted.
     pub(crate) async fn commit(&self, what: &str, ops: Vec<Op>) -> Result<()> {
         self.vswitch

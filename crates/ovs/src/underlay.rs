@@ -50,10 +50,12 @@ pub(crate) async fn budget(netlink: &Netlink, config: &HostConfig) -> Result<Mtu
     Ok(budget)
 }
 
-/// What must change in the database so that the bridge is as configured.
+/// What must change in the database so that the bridge is as configured. Its own interface carries what the
+/// uplinks do: the switch's tunnels do not pass it, but who tries how large a packet may be does.
 pub(crate) fn plan(
     database: &Database,
     config: &HostConfig,
+    carries: u16,
     bridges: &[String],
     ports: &[PortRow],
 ) -> Vec<Op> {
@@ -88,6 +90,9 @@ pub(crate) fn plan(
         Some(wanted) if present => ops.push(database.update_port(&wanted.name, wanted.columns)),
         Some(wanted) => ops.extend(database.add_ports(UNDERLAY, &[wanted])),
         None => {}
+    }
+    if !config.uplinks.is_empty() {
+        ops.push(database.request_mtu(UNDERLAY, carries));
     }
     ops
 }
