@@ -215,10 +215,7 @@ impl Receiver {
                     }
                 },
                 found = wire.recv() => match found {
-                    Some(Wire::Stopped) => {
-                        may_run = true;
-                        self.vm.goes_first(true);
-                    }
+                    Some(Wire::Stopped) => may_run = true,
                     Some(Wire::Packets(packets)) => {
                         let ifname = &self.vm.record.ifname;
                         if let Err(error) = self.desk.host.tap_io().inject(ifname, &packets).await {
@@ -266,7 +263,7 @@ impl Receiver {
                 let vm = self.vm.clone();
                 tokio::spawn(async move {
                     tokio::time::sleep(precedence::FIRST_STEPS).await;
-                    vm.is_ordinary();
+                    vm.guest_is_ordinary().await;
                 });
                 self.capture = None;
                 let _ = frames.send(Frame::Running).await;

@@ -1,12 +1,11 @@
 //! Who gets the CPU first.
 //!
 //! On a busy host a switchover is as long as QEMU waits for a CPU: at the source for its last passes,
-//! at the target for the load and for the guest's first steps, which answer all that has waited. For
-//! that time QEMU goes before every ordinary process (sched(7), `SCHED_RR`): at the source from the
-//! sprint on, and not the guest; at the target from the source's stop until the guest has run for
-//! [`FIRST_STEPS`]. Not earlier: QEMU's main loop and a guest that computes share a lock, and one that
-//! goes first waits for the other, which then gets no CPU. It takes `CAP_SYS_NICE` or a limit
-//! `RLIMIT_RTPRIO`; without, the switchover is what the host's load makes of it.
+//! at the target for the load and for the guest's first steps, which answer all that has waited. QEMU
+//! therefore goes before every ordinary process (sched(7), `SCHED_RR`), and what its main loop starts,
+//! the migration among it, does too; guests do not. At a target the guest's own threads go first as
+//! well, until it has run for [`FIRST_STEPS`]. It takes `CAP_SYS_NICE` or an agent that is real-time
+//! itself; without, the switchover is what the host's load makes of it.
 
 use std::os::unix::process::CommandExt;
 use std::process::{Child, Command};
@@ -33,6 +32,17 @@ pub(crate) fn ordinary(command: &mut Command) {
     }
 }
 
+/// Lets a child go before every ordinary process.
+pub(crate) fn early(command: &mut Command) {
+    // SAFETY: one system call with a structure on the stack, between fork and exec.
+    unsafe {
+        command.pre_exec(|| {
+            schedule(0, libc::SCHED_RR, PRIORITY);
+            Ok(())
+        });
+    }
+}
+
 /// Reaps a child when it has ended. An ordinary thread does: a reaper waits in the kernel, spinning,
 /// for the child's last threads, and one that goes before them keeps them from the CPU and never ends.
 pub(crate) fn reap(mut child: Child) -> std::io::Result<JoinHandle<()>> {
@@ -47,21 +57,6 @@ pub(crate) fn reap(mut child: Child) -> std::io::Result<JoinHandle<()>> {
 /// This thread is an ordinary one from now on.
 pub(crate) fn be_ordinary() {
     schedule(0, libc::SCHED_OTHER, 0);
-}
-
-/// These threads go before every ordinary one from now on.
-pub(crate) fn first(threads: &[i32]) {
-    for thread in threads {
-        schedule(*thread, libc::SCHED_RR, PRIORITY);
-    }
-}
-
-/// The threads of a process now.
-pub(crate) fn threads(pid: i32) -> Vec<i32> {
-    let tasks = std::fs::read_dir(format!("/proc/{pid}/task"));
-    let ids = tasks.into_iter().flatten().flatten();
-    ids.filter_map(|task| task.file_name().to_str()?.parse().ok())
-        .collect()
 }
 
 /// These threads are ordinary ones from now on.
@@ -91,9 +86,10 @@ mod tests {
 
     #[test]
     fn a_child_goes_first_where_that_may_be_and_is_an_ordinary_one_when_told() {
-        let mut child = Command::new("sleep").arg("60").spawn().unwrap();
+        let mut command = Command::new("sleep");
+        early(command.arg("60"));
+        let mut child = command.spawn().unwrap();
         let pid = child.id() as i32;
-        first(&threads(pid));
         let granted = schedule(0, libc::SCHED_RR, PRIORITY);
         schedule(0, libc::SCHED_OTHER, 0);
         assert_eq!(policy(pid) == libc::SCHED_RR, granted);

@@ -19,7 +19,7 @@ use std::os::fd::{AsRawFd, OwnedFd};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
-use std::sync::{Arc, Mutex, OnceLock};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 /// QEMU's own duplicate of our end of its migration socket; see [`crate::outgoing`].
@@ -62,8 +62,6 @@ pub struct Vm {
     /// A second descriptor of its tap, while the agent that started it lives.
     pub tap: Option<OwnedFd>,
     folder: PathBuf,
-    /// The threads that run the guest.
-    guest: OnceLock<Vec<i32>>,
 }
 
 /// How a VM is started.
@@ -271,7 +269,7 @@ impl Vms {
             .stdout(Stdio::null())
             .stderr(std::fs::File::create(&log)?)
             .process_group(0);
-        precedence::ordinary(&mut command);
+        precedence::early(&mut command);
         let child = {
             // The tap's descriptor may be inherited by this one child only: another QEMU that had it
             // too would keep the port busy.
@@ -306,9 +304,10 @@ impl Vms {
                     qmp,
                     tap: Some(tap),
                     folder,
-                    guest: OnceLock::new(),
                 });
-                vm.learn_its_threads().await;
+                if how != Start::Incoming {
+                    vm.guest_is_ordinary().await;
+                }
                 Ok(vm)
             }
             Err(error) => {
@@ -400,7 +399,6 @@ impl Vm {
         if let Err(error) = self.qmp.migrate_cancel().await {
             tracing::warn!(%error, vm = %self.record.member.name, "cancel was refused");
         }
-        self.is_ordinary();
         mirror::cancel(self).await;
         for _ in 0..600 {
             match self.qmp.query_status().await {
@@ -430,8 +428,8 @@ impl Vm {
         words.lines().last().unwrap_or("it said nothing").to_owned()
     }
 
-    /// Which threads run the guest; the others are QEMU's.
-    async fn learn_its_threads(&self) {
+    /// The guest's own threads share the CPUs as everybody does; see [`precedence`].
+    pub async fn guest_is_ordinary(&self) {
         #[derive(Deserialize)]
         #[serde(rename_all = "kebab-case")]
         struct Cpu {
@@ -443,26 +441,13 @@ impl Vm {
             .await;
         match cpus {
             Ok(cpus) => {
-                let threads = cpus.iter().map(|cpu| cpu.thread_id).collect();
-                let _ = self.guest.set(threads);
+                let threads: Vec<_> = cpus.iter().map(|cpu| cpu.thread_id).collect();
+                precedence::usual(&threads);
             }
             Err(error) => {
                 tracing::warn!(%error, vm = %self.record.member.name, "its threads are not known")
             }
         }
-    }
-
-    /// Goes before others from now on, its guest too or not; see [`precedence`].
-    pub fn goes_first(&self, guest_too: bool) {
-        let guest = self.guest.get().map_or(&[][..], Vec::as_slice);
-        let mut threads = precedence::threads(self.record.pid);
-        threads.retain(|thread| guest_too || !guest.contains(thread));
-        precedence::first(&threads);
-    }
-
-    /// Shares the CPUs as everybody does.
-    pub fn is_ordinary(&self) {
-        precedence::usual(&precedence::threads(self.record.pid));
     }
 
     /// True while the process lives.
@@ -493,16 +478,12 @@ async fn adopt(folder: &Path) -> Result<Option<Vm>, AgentError> {
         return Ok(None);
     }
     let qmp = Qmp::connect(folder.join("qmp")).await?;
-    let vm = Vm {
+    Ok(Some(Vm {
         record,
         qmp,
         tap: None,
         folder: folder.to_owned(),
-        guest: OnceLock::new(),
-    };
-    vm.learn_its_threads().await;
-    vm.is_ordinary();
-    Ok(Some(vm))
+    }))
 }
 
 fn start_time(pid: i32) -> Option<u64> {

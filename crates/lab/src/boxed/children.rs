@@ -145,19 +145,6 @@ pub(crate) fn schedule(policy: libc::c_int, priority: libc::c_int) {
     }
 }
 
-/// Lets whatever is started from here go before others, up to this priority, when it wants to
-/// (getrlimit(2), `RLIMIT_RTPRIO`); best effort, as [`schedule`] is.
-pub(crate) fn allow_real_time(priority: libc::rlim_t) {
-    let limit = libc::rlimit {
-        rlim_cur: priority,
-        rlim_max: priority,
-    };
-    // SAFETY: the kernel reads the structure, which lives across the call.
-    unsafe {
-        libc::setrlimit(libc::RLIMIT_RTPRIO, &raw const limit);
-    }
-}
-
 /// Makes a network namespace the way `ip netns add` does: a file below /run/netns with the
 /// namespace mounted on it.
 pub(crate) fn netns_add(name: &str) -> io::Result<()> {

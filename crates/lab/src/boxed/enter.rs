@@ -186,7 +186,6 @@ fn leave(folder: Option<&Folder>) -> Step<()> {
     // A process that leads a group already has a session that is fine, too.
     let _ = setsid();
     // Agents and switches go before VMs in their switchover, and those before the rest.
-    children::allow_real_time(2);
     children::schedule(libc::SCHED_RR, 2);
     let (uid, gid) = (geteuid(), getegid());
     step(

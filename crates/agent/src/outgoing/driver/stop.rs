@@ -38,7 +38,6 @@ impl Driver {
         };
         if !armed.sprinting {
             armed.sprinting = true;
-            self.vm.goes_first(false);
             let limits = json!({
                 "max-bandwidth": 0, "downtime-limit": 2000, "avail-switchover-bandwidth": 1_000_000_000_000_u64,
             });
@@ -92,7 +91,6 @@ impl Driver {
     /// Back to hold.
     pub(super) async fn disarm(&mut self) {
         self.armed = None;
-        self.vm.is_ordinary();
         let rate = self.job.how.hold_rate;
         let limits =
             json!({"max-bandwidth": rate, "downtime-limit": 1, "avail-switchover-bandwidth": 0});
@@ -109,7 +107,6 @@ impl Driver {
             return;
         }
         self.stopped = true;
-        self.vm.goes_first(false);
         let at = self.around.clock.at_wall(event.timestamp);
         let mut salvaged = 0;
         let relinquished = Moving {
