@@ -261,6 +261,14 @@ impl lab::demo::Audience for Silent {
     }
 }
 
+/// Slow enough to do something to it on the way, and fast enough for a guest under load to arrive.
+pub(crate) fn not_fast() -> Options {
+    Options {
+        bandwidth_mbit: 60.0,
+        ..Options::default()
+    }
+}
+
 /// Slow enough to do something to it on the way.
 pub(crate) fn slowly() -> Options {
     Options {

@@ -1,6 +1,6 @@
 //! Whoever is lost on the way, every VM runs in exactly one place.
 
-use crate::fixture::{Lab, slowly};
+use crate::fixture::{Lab, not_fast, slowly};
 use lab::shop::Load;
 use model::migration::{Options, State};
 
@@ -20,7 +20,7 @@ async fn when_the_target_agent_dies_the_vm_stays_and_moves_later() {
 #[tokio::test(flavor = "multi_thread")]
 async fn when_the_source_agent_dies_the_vm_runs_on_and_is_sent_again() {
     let lab = Lab::up("source", 1, Load::USUAL).await;
-    let id = lab.begin("south", slowly()).await;
+    let id = lab.begin("south", not_fast()).await;
     lab.until_pre_copy(&id).await;
     lab.kill("agent-north");
     assert!(

@@ -1,6 +1,6 @@
 //! Who goes when, and what a user does about it.
 
-use crate::fixture::{Lab, shop, slowly};
+use crate::fixture::{Lab, not_fast, shop};
 use api::Client;
 use lab::demo::Tour;
 use lab::shop::Load;
@@ -86,7 +86,7 @@ async fn a_paused_move_trickles_and_another_waits_for_its_uplink_and_both_arrive
         lab: &lab,
         second: None,
     };
-    let moved = tour.travel("south", slowly(), &mut crowd).await.unwrap();
+    let moved = tour.travel("south", not_fast(), &mut crowd).await.unwrap();
     assert_eq!(moved.state, State::Arrived, "{}", moved.message);
     let second = crowd.second.unwrap();
     let end = lab.until_end(&second).await;
