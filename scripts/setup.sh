@@ -31,7 +31,7 @@ wanted="ovs-vswitchd:openvswitch-switch ovs-ofctl:openvswitch-common ovsdb-serve
 
 # QEMU's live migration as we drive it was measured on 10.0; Debian 12 has that in its backports only.
 qemu_least=10
-qemu_packages="qemu-system-x86 qemu-system-common qemu-system-data seabios"
+qemu_packages="qemu-system-x86 qemu-system-common qemu-system-data qemu-utils seabios"
 
 # What `lab compare` measures against. Debian 12's own libvirt is two years older than that QEMU.
 libvirt_packages="libvirt-daemon libvirt-daemon-driver-qemu libvirt-clients"
@@ -42,7 +42,7 @@ qemu_major() {
 
 qemu_is_good() {
     found=$(qemu_major)
-    [ "${found:-0}" -ge $qemu_least ]
+    [ "${found:-0}" -ge $qemu_least ] && command -v qemu-img >/dev/null 2>&1
 }
 
 libvirt_is_there() {
