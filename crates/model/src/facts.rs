@@ -199,6 +199,8 @@ pub struct GuestMemory {
     pub machine: Option<String>,
     /// Bytes that are not zero, from a sample of its pages.
     pub used: Option<u64>,
+    /// What that shrinks to when it is packed, as a share, from the same sample.
+    pub packs: Option<f64>,
     /// Bytes that it dirties in a second, from a sample of its pages (QEMU's `calc-dirty-rate`).
     pub dirty_rate: Option<f64>,
     /// Bytes that the images of its own take on this host, as far as they are written.

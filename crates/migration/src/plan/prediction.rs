@@ -139,6 +139,10 @@ fn forecast(candidate: &Candidate<'_>, options: &Options, share: f64, gap_ms: f6
     let copying = Copying {
         memory,
         used,
+        packs: match options.deltas {
+            true => seen(candidate).and_then(|seen| seen.packs).unwrap_or(1.0),
+            false => 1.0,
+        },
         dirty_rate: dirty_rate.unwrap_or(0.0),
         rate: share,
         slow_down: options.allow_slowdown,

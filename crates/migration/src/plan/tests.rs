@@ -94,6 +94,7 @@ impl Bed {
             seen: Some(GuestMemory {
                 machine: Some("pc-q35-10.0".into()),
                 used: Some(100 << 20),
+                packs: Some(1.0),
                 dirty_rate: Some(2e6),
                 disk_bytes: None,
             }),
