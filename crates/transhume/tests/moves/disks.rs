@@ -6,6 +6,7 @@ use lab::shop::{DiskLoad, Load};
 use lab::wan::{Change, Shaping};
 use model::migration::{Migration, Options, State};
 use model::vm::DiskFormat;
+use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
@@ -99,8 +100,13 @@ async fn a_connection_that_breaks_is_taken_up_where_it_broke_and_the_images_are_
 async fn a_target_whose_storage_fills_up_gives_the_vm_back_and_keeps_nothing() {
     let disk = disk(48, 20, DiskFormat::Raw);
     let lab = Lab::with_disks("full", 1, Load::IDLE, disk).await;
-    make_small(&lab, "sites/south/disks", 24);
+    let place = make_small(&lab, "sites/south/disks", 240);
     let id = lab.begin("south", Options::default()).await;
+    lab.until(&id, is_mirroring).await;
+    // Somebody else takes the room that there was.
+    let mut zeroes = std::io::repeat(0).take(240 << 20);
+    let mut other = std::fs::File::create(place.join("other")).unwrap();
+    std::io::copy(&mut zeroes, &mut other).expect_err("no room is left");
     let end = lab.until_end(&id).await;
     assert_eq!(end.state, State::Aborted, "{}", end.message);
     assert!(
@@ -110,22 +116,24 @@ async fn a_target_whose_storage_fills_up_gives_the_vm_back_and_keeps_nothing() {
     );
     assert_eq!(lab.places("shop-1").await, ["north"]);
     assert!(lab.answers().await);
-    assert!(!image(&lab, "south", DiskFormat::Raw).exists());
+    assert!(!place.join("shop.shop-1").exists());
 }
 
-/// Puts a small file system in place of a folder, as the lab's processes see it; it goes with them.
-fn make_small(lab: &Lab, relative: &str, mib: u32) {
+/// Puts a small file system in place of a folder, as the lab's processes see it, and gives the way to
+/// it; it goes with them.
+fn make_small(lab: &Lab, relative: &str, mib: u32) -> PathBuf {
     let boxed = lab.standing.testbed.boxed();
-    let first = boxed
-        .outside_pids()
-        .first()
-        .expect("the box")
-        .pid
-        .to_string();
+    let first = boxed.outside_pids().first().expect("the box").pid;
     let place = lab.path(relative);
     std::fs::create_dir_all(&place).unwrap();
     let done = Command::new("nsenter")
-        .args(["-t", &first, "-m", "-U", "--preserve-credentials"])
+        .args([
+            "-t",
+            &first.to_string(),
+            "-m",
+            "-U",
+            "--preserve-credentials",
+        ])
         .args([
             "mount",
             "-t",
@@ -134,10 +142,12 @@ fn make_small(lab: &Lab, relative: &str, mib: u32) {
             &format!("size={mib}m"),
             "small",
         ])
-        .arg(place)
+        .arg(&place)
         .output()
         .expect("nsenter, of util-linux");
     assert!(done.status.success(), "{done:?}");
+    let root = PathBuf::from(format!("/proc/{first}/root"));
+    root.join(place.strip_prefix("/").unwrap())
 }
 
 fn compare(one: &Path, other: &Path) {

@@ -149,7 +149,9 @@ impl Lab {
             .first_answers(&targets, Duration::from_secs(20))
             .await
             .expect("answers");
-        probe.quit().await.expect("the probe ends");
+        let boxed = self.standing.testbed.boxed();
+        let ended = lab::parts::end_probe(boxed, probe).await;
+        ended.expect("the probe ends");
         answers.iter().all(|answer| answer.unix_ns.is_some())
     }
 
@@ -269,10 +271,12 @@ pub(crate) fn not_fast() -> Options {
     }
 }
 
-/// Slow enough to do something to it on the way.
+/// Slow enough to do something to it on the way; a guest that dirties faster is slowed, or the plan would
+/// refuse it.
 pub(crate) fn slowly() -> Options {
     Options {
         bandwidth_mbit: 25.0,
+        allow_slowdown: true,
         ..Options::default()
     }
 }
