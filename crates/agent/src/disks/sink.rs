@@ -223,11 +223,11 @@ async fn converse(
         let mut expander = Expander::new().map_err(|error| error.to_string())?;
         let mut found = Records::default();
         loop {
-            let Frame::Data(bytes) = Frame::read(&mut from).await.map_err(|e| e.to_string())?
-            else {
-                return Err::<(), _>("unexpected frame".to_owned());
+            let bytes = match Frame::read(&mut from).await.map_err(|e| e.to_string())? {
+                Frame::Data(bytes) => expander.expand(&bytes).map_err(|e| e.to_string())?,
+                Frame::Plain(bytes) => bytes,
+                _ => return Err::<(), _>("unexpected frame".to_owned()),
             };
-            let bytes = expander.expand(&bytes).map_err(|error| error.to_string())?;
             for record in found.feed(&bytes).map_err(|error| error.to_string())? {
                 if record.number <= queued_now() {
                     continue;
