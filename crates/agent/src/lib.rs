@@ -19,6 +19,7 @@
 //!
 //! Rules and ports are in crate `ovs`; what to do when is in crate `migration`.
 
+mod abandoned;
 pub mod clock;
 pub mod config;
 pub mod delays;

@@ -5,7 +5,7 @@
 
 use crate::disks::image::Images;
 use crate::disks::mirror;
-use crate::{AgentError, precedence};
+use crate::{AgentError, abandoned, precedence};
 use model::news::VmHere;
 use model::vm::{Accel, Disk, VmState};
 use model::{ClusterName, Member, MemberKind, MigrationId, Net, VmName};
@@ -51,6 +51,9 @@ pub struct Moving {
     /// The target was given leave to run the VM: it must not resume here unless the target has not
     /// started it.
     pub relinquished: bool,
+    /// Inode of the socket that QEMU writes its stream to, of which it keeps the reading end.
+    #[serde(default)]
+    pub stream: Option<u64>,
 }
 
 /// A VM whose process lives here.
@@ -476,6 +479,11 @@ async fn adopt(folder: &Path) -> Result<Option<Vm>, AgentError> {
     let record: Record = serde_json::from_slice(&bytes).map_err(std::io::Error::from)?;
     if !alive(&record) {
         return Ok(None);
+    }
+    let moving = std::fs::read(folder.join("moving.json")).ok();
+    let moving = moving.and_then(|bytes| serde_json::from_slice::<Moving>(&bytes).ok());
+    if let Some(stream) = moving.and_then(|moving| moving.stream) {
+        abandoned::drain(record.pid, stream);
     }
     let qmp = Qmp::connect(folder.join("qmp")).await?;
     Ok(Some(Vm {

@@ -101,6 +101,7 @@ impl Driver {
         let (ours, theirs) = std::os::unix::net::UnixStream::pair()?;
         ours.set_nonblocking(true)?;
         let keep = ours.try_clone()?;
+        let stream = nix::sys::stat::fstat(&ours).ok().map(|stat| stat.st_ino);
         let events = vm.qmp.events();
         // Where disks are copied, their mirrors end between the stop and the last bytes of memory.
         let copies = vm.disks().any(|disk| disk.shared.is_none());
@@ -145,6 +146,7 @@ impl Driver {
         vm.set_moving(&Moving {
             migration: job.migration.clone(),
             relinquished: false,
+            stream,
         })?;
         vm.qmp.getfd("transhume-migrate", theirs).await?;
         vm.qmp.getfd(KEEP, keep).await?;

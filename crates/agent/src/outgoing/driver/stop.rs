@@ -112,6 +112,7 @@ impl Driver {
         let relinquished = Moving {
             migration: self.job.migration.clone(),
             relinquished: true,
+            stream: self.vm.moving().and_then(|moving| moving.stream),
         };
         if let Err(error) = self.vm.set_moving(&relinquished) {
             // Without the note a restarted agent would let it resume: better not hand it over.
