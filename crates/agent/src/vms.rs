@@ -25,6 +25,9 @@ use std::time::Duration;
 /// QEMU's own duplicate of our end of its migration socket; see [`crate::outgoing`].
 pub const KEEP: &str = "transhume-keep";
 
+/// A QEMU that has not answered after this hangs on what nobody reads.
+const ANSWERS: Duration = Duration::from_secs(3);
+
 /// Cluster and member.
 pub type Key = (ClusterName, VmName);
 
@@ -482,10 +485,15 @@ async fn adopt(folder: &Path) -> Result<Option<Vm>, AgentError> {
     }
     let moving = std::fs::read(folder.join("moving.json")).ok();
     let moving = moving.and_then(|bytes| serde_json::from_slice::<Moving>(&bytes).ok());
-    if let Some(stream) = moving.and_then(|moving| moving.stream) {
-        abandoned::drain(record.pid, stream);
-    }
-    let qmp = Qmp::connect(folder.join("qmp")).await?;
+    let socket = folder.join("qmp");
+    let stream = moving.and_then(|moving| moving.stream);
+    let qmp = match (Qmp::connect_within(&socket, ANSWERS).await, stream) {
+        (Err(_), Some(stream)) => {
+            abandoned::drain(record.pid, stream);
+            Qmp::connect(socket).await?
+        }
+        (answered, _) => answered?,
+    };
     Ok(Some(Vm {
         record,
         qmp,
