@@ -7,7 +7,7 @@ use crate::relay::shelves::Shelves;
 use crate::stall::{self, Waits};
 use crate::survey::{self, Known, tunnels};
 use crate::vms::{Start, Vms};
-use crate::{AgentConfig, AgentError, delays, flips, incoming, outgoing, selftest};
+use crate::{AgentConfig, AgentError, alive, delays, flips, incoming, outgoing, selftest};
 use identity::{Credentials, tls};
 use model::news::{Abilities, Answer, Hello, News};
 use model::order::{Order, PROTOCOL};
@@ -24,9 +24,6 @@ pub use crate::vms::Key;
 pub use ovs::Host;
 
 type Move = (MigrationId, VmName);
-
-/// How long a resumed VM is left to those who wait for it before it is asked whether it lives.
-const SETTLE: Duration = Duration::from_millis(250);
 
 /// Everything the agent works with. Clones are the same desk.
 #[derive(Clone)]
@@ -483,31 +480,15 @@ impl Desk {
             .unwrap_or_else(|| Err(unknown(key)))
     }
 
-    /// Asks a VM that has just been resumed whether it lives.
+    /// Whether a VM that has just been resumed lives.
     async fn verify(&self, key: &Key, wait_ms: f64) -> Result<Answer, String> {
         let vm = self
             .vms
             .get(key)
             .ok_or_else(|| format!("'{}' has no process on this host", key.1))?;
-        // Those who wait for the VM come first: our question would be one more thing that it does before.
-        tokio::time::sleep(SETTLE).await;
-        let io = self.host.tap_io();
         let patience = Duration::from_secs_f64(wait_ms.clamp(1.0, 60_000.0) / 1000.0);
-        let member = &vm.record.member;
-        for cidr in &member.addresses {
-            match io
-                .answers(&vm.record.ifname, member.mac, cidr.address, patience)
-                .await
-            {
-                Ok(true) => return self.settled(&vm).await,
-                Ok(false) => {}
-                Err(error) => return Err(error.to_string()),
-            }
-        }
-        Err(format!(
-            "'{}' does not answer on its port within {wait_ms:.0} ms",
-            key.1
-        ))
+        alive::within(&self.host.tap_io(), &vm.record, patience).await?;
+        self.settled(&vm).await
     }
 
     /// The source's images go after this: ours must be durable.

@@ -20,6 +20,7 @@
 //! Rules and ports are in crate `ovs`; what to do when is in crate `migration`.
 
 mod abandoned;
+mod alive;
 pub mod clock;
 pub mod config;
 pub mod delays;

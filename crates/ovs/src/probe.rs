@@ -12,14 +12,17 @@ use crate::netns::Netns;
 use model::Mac;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::time::Duration;
+use tokio::time::Instant;
 
 /// The probing end: a locally administered address that no member may have.
 pub const PROBE_MAC: Mac = Mac([0x02, 0x74, 0x68, 0x70, 0x72, 0x62]);
 
 const PROBE_V6: Ipv6Addr = Ipv6Addr::new(0xfe80, 0, 0, 0, 0x5472, 0x616e, 0x7370, 0x7262);
 
-/// Time between two probes.
-const EVERY: Duration = Duration::from_millis(20);
+/// Time between the first two probes; it doubles up to [`SLOWEST`], since a guest that is behind answers each.
+const FIRST: Duration = Duration::from_millis(20);
+/// Time between two probes at most.
+const SLOWEST: Duration = Duration::from_millis(320);
 
 /// Asks until the guest answers for `ip` or the time is over.
 pub async fn answers(
@@ -36,10 +39,14 @@ pub async fn answers(
         IpAddr::V6(ip) => solicitation(mac, ip),
     };
     let ask = async {
-        let mut every = tokio::time::interval(EVERY);
+        let (mut pause, mut next) = (FIRST, Instant::now());
         loop {
             tokio::select! {
-                _ = every.tick() => socket.send(&question).await?,
+                () = tokio::time::sleep_until(next) => {
+                    socket.send(&question).await?;
+                    next = Instant::now() + pause;
+                    pause = (pause * 2).min(SLOWEST);
+                }
                 frame = socket.receive() => {
                     if is_answer(&frame?, mac, ip) {
                         return Ok(true);
