@@ -58,3 +58,57 @@ fn take(pid: i32, number: i32) -> std::io::Result<OwnedFd> {
     // SAFETY: as above; `process` is open until the end of the function.
     owned(unsafe { libc::syscall(libc::SYS_pidfd_getfd, raw, number, 0) })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use nix::fcntl::{FcntlArg, FdFlag, fcntl};
+    use std::io::Write;
+    use std::os::fd::AsRawFd;
+    use std::os::unix::net::UnixStream;
+    use std::process::{Child, Command, Stdio};
+    use std::time::{Duration, Instant};
+
+    /// A process that keeps the reading end of a full socket and never reads it.
+    fn keeper() -> (Child, UnixStream, u64) {
+        let (mut writing, reading) = UnixStream::pair().unwrap();
+        fcntl(&reading, FcntlArg::F_SETFD(FdFlag::empty())).unwrap();
+        let child = Command::new("sleep")
+            .arg("60")
+            .stdout(Stdio::null())
+            .spawn()
+            .unwrap();
+        let inode = nix::sys::stat::fstat(&reading).unwrap().st_ino;
+        writing.set_nonblocking(true).unwrap();
+        while writing.write(&[0; 4096]).is_ok() {}
+        assert!(reading.as_raw_fd() >= 0);
+        (child, writing, inode)
+    }
+
+    async fn takes_more(mut socket: &UnixStream, within: Duration) -> bool {
+        let since = Instant::now();
+        while since.elapsed() < within {
+            if socket.write(&[0; 4096]).is_ok() {
+                return true;
+            }
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        false
+    }
+
+    #[tokio::test]
+    async fn what_another_process_keeps_and_does_not_read_is_read() {
+        let (mut child, writing, inode) = keeper();
+        assert!(!takes_more(&writing, Duration::from_millis(50)).await);
+        drain(child.id() as i32, inode);
+        assert!(takes_more(&writing, Duration::from_secs(5)).await);
+        child.kill().unwrap();
+        child.wait().unwrap();
+    }
+
+    #[tokio::test]
+    async fn a_socket_that_is_not_there_is_left_alone() {
+        drain(std::process::id() as i32, u64::MAX);
+        drain(i32::MAX, 1);
+    }
+}

@@ -292,7 +292,9 @@ impl Desk {
             } => {
                 let key = (migration, vm.clone());
                 let known = self.tell_in(&key, incoming::Command::Discard).await;
-                forget(&self.incoming, &key);
+                if known.is_ok() {
+                    forget(&self.incoming, &key);
+                }
                 match (known, self.vms.get(&(cluster.clone(), vm.clone()))) {
                     (Ok(answer), _) => Ok(answer),
                     (Err(_), Some(it)) if it.state().await == VmState::Running => {

@@ -196,6 +196,7 @@ impl Receiver {
         mut inbox: mpsc::Receiver<Command>,
     ) {
         let (mut loaded, mut may_run, mut whole, mut runs) = (false, false, false, false);
+        let mut connected = true;
         loop {
             tokio::select! {
                 biased;
@@ -214,7 +215,7 @@ impl Receiver {
                         return self.fail_late(&why, frames).await;
                     }
                 },
-                found = wire.recv() => match found {
+                found = wire.recv(), if connected => match found {
                     Some(Wire::Stopped) => may_run = true,
                     Some(Wire::Packets(packets)) => {
                         let ifname = &self.vm.record.ifname;
@@ -223,12 +224,11 @@ impl Receiver {
                         }
                     }
                     Some(Wire::Connections(connections)) => self.carry(connections),
-                    Some(Wire::Broken(_)) | None if runs => {}
-                    Some(Wire::Broken(why)) if !(loaded && may_run) => {
+                    Some(Wire::Broken(why)) if !runs && !(loaded && may_run) => {
                         return self.interrupted(&format!("the relay broke: {why}")).await;
                     }
                     Some(Wire::Broken(_)) => {}
-                    None => tokio::time::sleep(Duration::from_millis(20)).await,
+                    None => connected = false,
                 },
                 disks = self.disks.whole(), if !whole => {
                     let closed = match disks {
@@ -248,6 +248,8 @@ impl Receiver {
                         let _ = reply.send(Err(format!("'{}' runs here", self.vm.record.member.name)));
                     }
                     Some(Command::Finish) => return,
+                    // Whoever forgets this task does not thereby end a VM that runs.
+                    None if runs => return,
                     other => return self.discard("the controller called it off", other).await,
                 },
             }

@@ -341,7 +341,7 @@ impl Vms {
         let vm = self.all.lock().ok().and_then(|mut all| all.remove(key));
         let Some(vm) = vm else { return };
         end_process(&vm.record);
-        for _ in 0..100 {
+        for _ in 0..4000 {
             if !alive(&vm.record) {
                 break;
             }

@@ -10,6 +10,12 @@ use crate::error::{Error, Result};
 use crate::netlink::{LinkState, Netlink};
 use crate::netns::Netns;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
+use std::time::{Duration, Instant};
+
+/// A tap that another process has open is tried again for this long.
+const HELD: Duration = Duration::from_secs(5);
+/// And so often.
+const AGAIN: Duration = Duration::from_millis(50);
 
 /// The queue of every tap, packets.
 pub const QUEUE: u32 = 10_000;
@@ -83,10 +89,21 @@ pub(crate) fn no_ipv6(error: Error) -> Result<()> {
 
 /// Opens a tap: frames without any header before them, not blocking, closed on exec. A tap has one
 /// queue and so one opener: hand QEMU a duplicate, and keep this one to read what is left after
-/// the VM has stopped.
+/// the VM has stopped. An opener that is on its way out is waited for: of a process that was killed the
+/// descriptors close with its last thread, on a busy host seconds after it is no longer seen.
 pub async fn open_tap(netns: &Netns, ifname: &str) -> Result<OwnedFd> {
-    let name = ifname.to_owned();
-    netns.run(move || attach(&name)).await?
+    let since = Instant::now();
+    loop {
+        let name = ifname.to_owned();
+        match netns.run(move || attach(&name)).await? {
+            Err(Error::Tap { source, .. })
+                if source.raw_os_error() == Some(libc::EBUSY) && since.elapsed() < HELD =>
+            {
+                tokio::time::sleep(AGAIN).await;
+            }
+            other => return other,
+        }
+    }
 }
 
 /// Attaches to the tap of this name, making one that vanishes with the descriptor when there is none.

@@ -69,6 +69,9 @@ impl std::fmt::Display for Row {
         for wrong in &self.wrong {
             write!(f, "\n    {wrong}")?;
         }
+        if !self.wrong.is_empty() {
+            write!(f, "\n    {}", self.message)?;
+        }
         Ok(())
     }
 }
