@@ -124,8 +124,10 @@ impl Hold {
         if before.is_some_and(|before| sent < before / 8) {
             return None;
         }
-        match before {
-            Some(before) if look.remaining as f64 > 0.85 * before as f64 => self.stuck += 1,
+        // A pass may end early for the same reason: what it sent is what its dirt is held against.
+        let dirtied = before.map(|before| (look.remaining + sent).saturating_sub(before));
+        match dirtied {
+            Some(dirtied) if dirtied as f64 > 0.85 * sent as f64 => self.stuck += 1,
             _ => self.stuck = 0,
         }
         if self.stuck < 2 {
@@ -133,9 +135,8 @@ impl Hold {
         }
         let seconds = ((look.at_ms - self.pass_began.at_ms) / 1000.0).max(0.001);
         Some(Verdict::WontConverge {
-            dirty_rate: (look.remaining as f64 / seconds)
-                .max(look.dirty_pages_rate as f64 * PAGE as f64),
-            send_rate: look.sent.saturating_sub(self.pass_began.sent) as f64 / seconds,
+            dirty_rate: dirtied.unwrap_or_default() as f64 / seconds,
+            send_rate: sent as f64 / seconds,
         })
     }
 
@@ -242,6 +243,25 @@ mod tests {
                 ..look(50.0 * pass as f64, pass, 30000)
             };
             assert_eq!(hold.look(spun), Verdict::Bulk);
+        }
+    }
+
+    #[test]
+    fn passes_that_end_early_are_judged_by_what_they_sent() {
+        let mut hold = Hold::new(4_000_000, 4_000_000);
+        let (mut remaining, mut sent) = (30_000u64, 0);
+        for pass in 1..12u64 {
+            let early = Look {
+                at_ms: 200.0 * pass as f64,
+                passes: pass,
+                remaining: remaining * PAGE,
+                sent,
+                dirty_pages_rate: 13_000,
+            };
+            assert_eq!(hold.look(early), Verdict::Bulk, "pass {pass}");
+            // A fifth of what is left is sent, half as much is dirtied meanwhile.
+            sent += remaining / 5 * PAGE;
+            remaining -= remaining / 10;
         }
     }
 
