@@ -327,7 +327,12 @@ impl Desk {
                 if let Some(commands) = forget(&self.incoming, &key) {
                     let _ = commands.send(incoming::Command::Finish).await;
                 }
-                done(self.host.set_arrivals(&(cluster, vm), None).await)
+                let key = (cluster, vm);
+                // Not every way to here has verified it, and its source goes next.
+                if let Some(vm) = self.vms.get(&key) {
+                    self.settled(&vm).await?;
+                }
+                done(self.host.set_arrivals(&key, None).await)
             }
             Order::Verify {
                 cluster,

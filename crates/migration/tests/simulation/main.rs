@@ -1,6 +1,7 @@
 //! Whole migrations against a model of two agents and their network: messages are late, connections
 //! break, every party is killed and comes again, at any moment. What must hold, always: a VM runs in
-//! at most one place; at the end it runs in one, and the directory has it there; every migration ends.
+//! at most one place, on a disk with every write that it was told is safe; at the end it runs in one, and
+//! the directory has it there; every migration ends.
 //!
 //! A seed decides everything. `TRANSHUME_SEED=N` tells the story of one; `TRANSHUME_RUNS=N` makes that
 //! many.

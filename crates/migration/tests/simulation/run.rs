@@ -203,6 +203,7 @@ impl Run {
             if let Some(what) = self.forbidden.take() {
                 return Err(what);
             }
+            self.world.write()?;
             for at in 0..self.world.vms.len() {
                 if self.world.places(at) > 1 {
                     return Err(format!("in two places: {:?}", self.world.vms[at]));

@@ -49,6 +49,19 @@ pub(crate) enum Target {
     Running,
 }
 
+/// A VM's disk: its writes, counted.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Disk {
+    /// Acknowledged to the guest.
+    acknowledged: u64,
+    /// In the source's image; none when it was removed.
+    source: Option<u64>,
+    /// In the target's image, and whether they would outlive the host; none when there is none.
+    target: Option<(u64, bool)>,
+    /// The target has applied the mirror's last record.
+    whole: bool,
+}
+
 /// What a host is told to do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Ask {
@@ -83,10 +96,27 @@ pub(crate) enum Told {
 /// Something that happens by itself after a while, ms.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Later {
-    Level { vm: usize, relay: u32 },
-    Stop { vm: usize, relay: u32 },
-    Note { vm: usize, relay: u32 },
-    Leave { vm: usize, relay: u32 },
+    Level {
+        vm: usize,
+        relay: u32,
+    },
+    Stop {
+        vm: usize,
+        relay: u32,
+    },
+    Note {
+        vm: usize,
+        relay: u32,
+    },
+    Leave {
+        vm: usize,
+        relay: u32,
+    },
+    /// The mirror's last record, on a connection of its own.
+    Whole {
+        vm: usize,
+        life: u32,
+    },
 }
 
 #[derive(Debug, Clone)]
@@ -104,6 +134,27 @@ pub(crate) struct Vm {
     expects: bool,
     /// Sent at a trickle.
     slow: bool,
+    /// The source has told that it stopped, and all of the memory has come.
+    loaded: bool,
+    pub(crate) disk: Disk,
+}
+
+impl Vm {
+    fn leave_target(&mut self) {
+        self.target = Target::Absent;
+        self.expects = false;
+        self.loaded = false;
+        (self.disk.target, self.disk.whole) = (None, false);
+    }
+
+    /// When memory and disks are there.
+    fn run_at_target(&mut self, out: &mut Effects) {
+        if self.loaded && self.disk.whole && self.target == Target::Waiting {
+            self.target = Target::Running;
+            let event = Event::Resumed(self.name.clone());
+            out.news.push((Side::Target, event));
+        }
+    }
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -138,6 +189,11 @@ impl World {
             relay: None,
             expects: false,
             slow: false,
+            loaded: false,
+            disk: Disk {
+                source: Some(0),
+                ..Disk::default()
+            },
         };
         let host = Host { up: true, life: 0 };
         Self {
@@ -179,6 +235,8 @@ impl World {
                 if free {
                     vm.target = Target::Waiting;
                     vm.expects = true;
+                    vm.loaded = false;
+                    (vm.disk.target, vm.disk.whole) = (Some((0, false)), false);
                 }
                 told(free)
             }
@@ -223,12 +281,16 @@ impl World {
                 }
                 _ => Told::Refused,
             },
-            Ask::Verify => told(vm.target == Target::Running),
+            Ask::Verify | Ask::Keep => {
+                if let Some((_, durable)) = &mut vm.disk.target {
+                    *durable = true;
+                }
+                told(ask == Ask::Keep || vm.target == Target::Running)
+            }
             Ask::Discard => {
                 let may = vm.target != Target::Running;
                 if may {
-                    vm.target = Target::Absent;
-                    vm.expects = false;
+                    vm.leave_target();
                     self.break_relay(at, out);
                 }
                 told(may)
@@ -249,9 +311,10 @@ impl World {
                 }
                 told(lives)
             }
-            Ask::Keep | Ask::Nothing => Told::Done,
+            Ask::Nothing => Told::Done,
             Ask::Remove => {
                 vm.source = Source::Removed;
+                vm.disk.source = None;
                 vm.relay = None;
                 Told::Done
             }
@@ -260,10 +323,17 @@ impl World {
 
     /// Something happens by itself; nothing when its relay is not up any more.
     pub(crate) fn happens(&mut self, what: Later, chance: &mut Chance, out: &mut Effects) {
+        if let Later::Whole { vm, life } = what {
+            return self.whole((vm, life), chance, out);
+        }
+        let life = self.source.life;
         let (Later::Level { vm: at, relay }
         | Later::Stop { vm: at, relay }
         | Later::Note { vm: at, relay }
-        | Later::Leave { vm: at, relay }) = what;
+        | Later::Leave { vm: at, relay }) = what
+        else {
+            return;
+        };
         let vm = &mut self.vms[at];
         if vm.relay != Some(relay) {
             return;
@@ -292,13 +362,62 @@ impl World {
                 out.news.push((Side::Source, Event::Stopped(name)));
                 out.later
                     .push((chance.between(15, 60), Later::Leave { vm: at, relay }));
+                out.later
+                    .push((chance.between(15, 90), Later::Whole { vm: at, life }));
             }
             (Later::Leave { .. }, _) if vm.target == Target::Waiting => {
-                vm.target = Target::Running;
-                out.news.push((Side::Target, Event::Resumed(name)));
+                vm.loaded = true;
+                vm.run_at_target(out);
             }
             _ => {}
         }
+    }
+
+    /// The mirror's last record arrives, unless the agent that kept it has died. Over a WAN that is cut it
+    /// comes later.
+    fn whole(&mut self, (at, life): (usize, u32), chance: &mut Chance, out: &mut Effects) {
+        if self.source.life != life {
+            return;
+        }
+        if !self.wan || !self.target.up {
+            let again = Later::Whole { vm: at, life };
+            return out.later.push((chance.between(100, 400), again));
+        }
+        let vm = &mut self.vms[at];
+        // One that was taken back, or given up at the target, has no use for it.
+        if vm.source == Source::Relinquished && vm.target == Target::Waiting {
+            let stopped_with = vm.disk.acknowledged;
+            vm.disk.target = vm.disk.target.map(|(_, durable)| (stopped_with, durable));
+            vm.disk.whole = true;
+            vm.run_at_target(out);
+        }
+    }
+
+    /// Every VM that runs writes, and each write must find all the earlier ones.
+    pub(crate) fn write(&mut self) -> Result<(), String> {
+        for vm in &mut self.vms {
+            let disk = &mut vm.disk;
+            let image = match (vm.source.runs(), vm.target == Target::Running) {
+                (true, false) => disk.source.as_mut(),
+                (false, true) => disk.target.as_mut().map(|(writes, _)| writes),
+                _ => continue,
+            };
+            match image {
+                Some(writes) if *writes == disk.acknowledged => {
+                    *writes += 1;
+                    disk.acknowledged += 1;
+                }
+                _ => {
+                    return Err(format!(
+                        "runs without writes that it was told are safe: {vm:?}"
+                    ));
+                }
+            }
+            if let (None, Some((_, false))) = (disk.source, disk.target) {
+                return Err(format!("its only image would not outlive the host: {vm:?}"));
+            }
+        }
+        Ok(())
     }
 
     /// Both ends of a VM's relay see it break, as far as they live.
@@ -326,9 +445,9 @@ impl World {
                 out.news.push((Side::Source, event));
             }
         }
-        if target_up && vm.target == Target::Waiting {
-            vm.target = Target::Absent;
-            vm.expects = false;
+        // One that has all of the memory waits for its disks alone, on other connections.
+        if target_up && vm.target == Target::Waiting && !vm.loaded {
+            vm.leave_target();
             let event = Event::Hitch {
                 vm: vm.name.clone(),
                 why: why(),
@@ -372,8 +491,12 @@ impl World {
         host.life += 1;
         for at in 0..self.vms.len() {
             self.break_relay(at, out);
+            let vm = &mut self.vms[at];
             if side == Side::Target {
-                self.vms[at].expects = false;
+                vm.expects = false;
+                // Nobody is left to give it leave.
+                vm.loaded = false;
+                vm.disk.whole = false;
             }
         }
     }
