@@ -224,7 +224,7 @@ impl Receiver {
                         }
                     }
                     Some(Wire::Connections(connections)) => self.carry(connections),
-                    Some(Wire::Broken(why)) if !runs && !(loaded && may_run) => {
+                    Some(Wire::Broken(why)) if !(runs || loaded && may_run) => {
                         return self.interrupted(&format!("the relay broke: {why}")).await;
                     }
                     Some(Wire::Broken(_)) => {}

@@ -80,8 +80,8 @@ pub struct Facts {
     pub authority_ends_s: Option<i64>,
     /// Files that the VMs asked for need.
     pub files: Vec<FileFound>,
-    /// Of the images on shared storage that the VMs asked for need, those that are seen from here.
-    pub shared: Vec<PathBuf>,
+    /// Files that are where images of the VMs asked for are on this host, or would be.
+    pub disks: Vec<DiskFound>,
     /// What stands in the way of the VMs asked for.
     pub ports: Vec<PortTaken>,
     /// VMs whose processes live here.
@@ -153,6 +153,21 @@ pub struct FileFound {
     pub path: PathBuf,
     /// SHA-256 in hexadecimal; none when it is not there or cannot be read.
     pub digest: Option<String>,
+}
+
+/// A file that is where a disk's image is, or would be.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DiskFound {
+    /// The cluster.
+    pub cluster: ClusterName,
+    /// The VM.
+    pub vm: VmName,
+    /// The disk.
+    pub disk: String,
+    /// The file.
+    pub path: PathBuf,
+    /// Its number, which every host sees alike on storage that they share.
+    pub inode: u64,
 }
 
 /// Something that is where a VM's port would be.

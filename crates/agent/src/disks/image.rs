@@ -112,7 +112,7 @@ impl Images {
                 Some(_) if !path.exists() => return Err(missing(key, disk, &path)),
                 None if path.exists() && !self.is_arriving(key) => {
                     return Err(AgentError::plain(format!(
-                        "an image of disk '{}' of '{}' is already on this host, at {}; move it away if it is not needed",
+                        "an image of disk '{}' of '{}' is already on this host, at {}; move it away if nothing needs it",
                         disk.name,
                         key.1,
                         path.display()

@@ -3,7 +3,7 @@
 use crate::desk::Desk;
 use crate::vms::Vm;
 use model::MemberKind;
-use model::facts::{Asked, FileFound, PortTaken, Space, TakenBy};
+use model::facts::{Asked, DiskFound, FileFound, PortTaken, Space, TakenBy};
 use ring::digest::{Context, SHA256};
 use std::collections::HashMap;
 use std::io::Read;
@@ -41,16 +41,29 @@ pub(super) fn space(folder: &Path) -> Option<Space> {
     })
 }
 
-/// Of the images on shared storage that these VMs need, those that are seen from here.
-pub(super) fn shared(vms: &[Asked]) -> Vec<PathBuf> {
-    let specs = vms.iter().filter_map(|asked| match &asked.member.kind {
-        MemberKind::Vm { spec } => Some(spec),
-        MemberKind::Host => None,
-    });
-    let paths = specs
-        .flat_map(|spec| &spec.disks)
-        .filter_map(|disk| disk.shared.clone());
-    paths.filter(|path| path.exists()).collect()
+/// Files that are where these VMs' images are, or would be.
+pub(super) fn disks(desk: &Desk, vms: &[Asked]) -> Vec<DiskFound> {
+    let images = desk.vms.images();
+    let mut found = Vec::new();
+    for Asked { cluster, member } in vms {
+        let MemberKind::Vm { spec } = &member.kind else {
+            continue;
+        };
+        let key = (cluster.clone(), member.name.clone());
+        for disk in &spec.disks {
+            let path = images.path(&key, disk);
+            if let Ok(file) = std::fs::metadata(&path) {
+                found.push(DiskFound {
+                    cluster: cluster.clone(),
+                    vm: member.name.clone(),
+                    disk: disk.name.clone(),
+                    path,
+                    inode: file.ino(),
+                });
+            }
+        }
+    }
+    found
 }
 
 /// Bytes that a VM's own images take here, as far as they are written.

@@ -70,7 +70,7 @@ pub async fn survey(desk: &Desk, survey: Survey) -> Facts {
         certificate_ends_s: certificates.map(|ends| ends.own_s),
         authority_ends_s: certificates.map(|ends| ends.authority_s),
         files,
-        shared: host::shared(&survey.vms),
+        disks: host::disks(desk, &survey.vms),
         ports: host::ports(desk, &survey.vms).await,
         vms,
         moving: desk.moving(),

@@ -139,6 +139,10 @@ impl Bed {
         }
     }
 
+    fn here(&mut self) -> &mut Facts {
+        &mut self.facts[0]
+    }
+
     fn there(&mut self) -> &mut Facts {
         &mut self.facts[1]
     }
@@ -390,7 +394,23 @@ fn disks_need_room_and_time_and_shared_ones_must_be_seen_from_both_hosts() {
         bed.refusal()
             .contains("/san/both is not seen from 'south-1'")
     );
-    bed.there().shared.push("/san/both".into());
+    let found = |disk: &str, path: &str, inode| model::facts::DiskFound {
+        cluster: ClusterName::new("shop").unwrap(),
+        vm: VmName::new("shop-1").unwrap(),
+        disk: disk.into(),
+        path: path.into(),
+        inode,
+    };
+    bed.here().disks.push(found("both", "/san/both", 7));
+    bed.there().disks.push(found("both", "/san/both", 8));
+    assert!(bed.refusal().contains("another file on 'south-1'"));
+    bed.there().disks = vec![found("both", "/san/both", 7)];
+    bed.here().disks.push(found("own", "/images/own", 9));
+    bed.there().disks.push(found("own", "/images/own", 10));
+    assert!(bed.refusal().contains("already on 'south-1'"));
+    bed.there().disks[1].inode = 9;
+    assert!(bed.refusal().contains("in the same file, /images/own"));
+    bed.there().disks.pop();
     let plan = bed.plan();
     assert_eq!(plan.refusal(), None);
     assert_eq!(plan.bytes - before.bytes, 512 << 20);

@@ -4,9 +4,9 @@
 use super::super::Candidate;
 use super::super::prediction::seen;
 use model::MemberKind;
-use model::facts::{CpuModel, Facts, Machine};
+use model::facts::{CpuModel, DiskFound, Facts, Machine};
 use model::plan::Check;
-use model::vm::VmSpec;
+use model::vm::{Disk, VmSpec};
 
 /// Features that are named, of those that a target lacks.
 const NAMED: usize = 4;
@@ -21,7 +21,7 @@ pub(super) fn checks(candidate: &Candidate<'_>) -> Vec<Check> {
             checks.push(machine(candidate, spec, here, there));
             checks.push(cpu(candidate, spec, here, there));
             checks.push(files(candidate, spec, here, there));
-            checks.extend(storage(candidate, spec, there));
+            checks.extend(storage(candidate, spec, here, there));
         }
         _ => checks.push(Check::warning(
             "machine and CPU",
@@ -163,24 +163,53 @@ fn files(candidate: &Candidate<'_>, spec: &VmSpec, here: &Facts, there: &Facts) 
     Check::ok(name, vm, "kernel and initrd are the same on both hosts")
 }
 
-/// Disks that are not copied must be seen from both hosts; how others travel.
-fn storage(candidate: &Candidate<'_>, spec: &VmSpec, there: &Facts) -> Option<Check> {
+/// How disks travel. An image that is said to be shared must be the same file on both hosts, and any other must
+/// not: two QEMUs that write to one image destroy it.
+fn storage(candidate: &Candidate<'_>, spec: &VmSpec, here: &Facts, there: &Facts) -> Option<Check> {
     let name = "storage";
     let vm = &candidate.member.name;
-    let shared = spec.disks.iter().filter_map(|disk| disk.shared.as_ref());
-    for path in shared {
-        if !there.shared.contains(path) {
-            return Some(Check::obstacle(
-                name,
-                vm,
+    let (source, target) = (&candidate.source.host, &candidate.target.host);
+    let find = |facts: &Facts, disk: &Disk| -> Option<DiskFound> {
+        let mut found = facts.disks.iter();
+        let it = found.find(|it| it.vm == *vm && it.disk == disk.name);
+        it.cloned()
+    };
+    for disk in &spec.disks {
+        let (ours, theirs) = (find(here, disk), find(there, disk));
+        let same = ours
+            .zip(theirs.clone())
+            .map(|(ours, theirs)| ours.inode == theirs.inode);
+        let (finding, remedy) = match (&disk.shared, theirs, same) {
+            (Some(path), None, _) => (
+                format!("its shared image {} is not seen from '{target}'", path.display()),
+                "mount that storage there".to_owned(),
+            ),
+            (Some(path), Some(_), Some(false)) => (
                 format!(
-                    "its shared image {} is not seen from '{}'",
-                    path.display(),
-                    candidate.target.host
+                    "its image {} is said to be shared, and is another file on '{target}' than on '{source}'",
+                    path.display()
                 ),
-                "mount that storage there",
-            ));
-        }
+                "mount the same storage on both, or describe the disk without `shared`, and it is copied".to_owned(),
+            ),
+            (None, Some(file), Some(true)) => (
+                format!(
+                    "'{source}' and '{target}' keep disk '{}' in the same file, {}",
+                    disk.name,
+                    file.path.display()
+                ),
+                format!("describe the disk with `shared = \"{}\"`, and it is not copied", file.path.display()),
+            ),
+            (None, Some(file), _) => (
+                format!(
+                    "an image of its disk '{}' is already on '{target}', at {}",
+                    disk.name,
+                    file.path.display()
+                ),
+                "move it away if nothing needs it".to_owned(),
+            ),
+            (Some(_), Some(_), _) | (None, None, _) => continue,
+        };
+        return Some(Check::obstacle(name, vm, finding, remedy));
     }
     let copied = spec.disks.iter().filter(|disk| disk.shared.is_none());
     match (copied.count(), spec.disks.len()) {
