@@ -35,6 +35,7 @@ pub mod selftest;
 pub mod session;
 pub mod stall;
 pub mod survey;
+mod telling;
 pub mod vms;
 
 pub use config::AgentConfig;

@@ -2,6 +2,7 @@
 
 use crate::clock::local_now;
 use crate::desk::Desk;
+use crate::telling::Telling;
 use crate::{AgentConfig, AgentError};
 use bytes::Bytes;
 use futures::{SinkExt, StreamExt};
@@ -124,12 +125,13 @@ pub async fn serve(
         .take_news()
         .ok_or_else(|| AgentError::plain("the desk already has a session"))?;
     let mut pause = FIRST_PAUSE;
+    let mut telling = Telling::new(crate::clock::wall_now().unsigned_abs());
     loop {
         match dial(&config, tls.clone()).await {
             Ok(frames) => {
                 desk.clock.forget();
                 let began = std::time::Instant::now();
-                match converse(frames, &desk, &mut news).await {
+                match converse(frames, &desk, &mut news, &mut telling).await {
                     Ok(()) => tracing::warn!("the controller hung up"),
                     Err(error) => tracing::warn!(%error, "the controller is lost"),
                 }
@@ -148,10 +150,14 @@ async fn converse(
     mut frames: Frames,
     desk: &Desk,
     news: &mut mpsc::UnboundedReceiver<News>,
+    telling: &mut Telling,
 ) -> Result<(), AgentError> {
     frames
         .send(json(&Up::Hello(Box::new(desk.hello().await)))?)
         .await?;
+    for news in telling.again() {
+        frames.send(json(&news)?).await?;
+    }
     let (answers, mut answered) = mpsc::unbounded_channel::<Up>();
     let mut tick = tokio::time::interval(Duration::from_millis(250));
     let mut ticks = 0u32;
@@ -168,7 +174,10 @@ async fn converse(
                         )));
                     }
                     Down::Welcome { .. } => tracing::info!("the controller welcomes this host"),
-                    Down::Clock { asked, now } => desk.clock.exchange(asked, now, local_now()),
+                    Down::Clock { asked, now } => {
+                        desk.clock.exchange(asked, now, local_now());
+                        telling.answered(asked);
+                    }
                     Down::Order { id, order } => {
                         let (desk, answers) = (desk.clone(), answers.clone());
                         tokio::spawn(async move {
@@ -179,12 +188,14 @@ async fn converse(
                 }
             }
             Some(up) = answered.recv() => frames.send(json(&up)?).await?,
-            Some(item) = news.recv() => frames.send(json(&Up::News(Box::new(item)))?).await?,
+            Some(item) = news.recv() => frames.send(json(&telling.tell(item))?).await?,
             _ = tick.tick() => {
                 ticks += 1;
                 // Often at first, so that the clock is known soon.
                 if ticks < 12 || ticks.is_multiple_of(4) {
-                    frames.send(json(&Up::Clock { asked: local_now() })?).await?;
+                    let asked = local_now();
+                    telling.asks(asked);
+                    frames.send(json(&Up::Clock { asked })?).await?;
                 }
                 if heard.elapsed() > SILENCE {
                     return Err(AgentError::plain("the controller has been silent for 5 s"));

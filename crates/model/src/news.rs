@@ -24,7 +24,15 @@ pub enum Up {
         result: Result<Answer, String>,
     },
     /// Something happened.
-    News(Box<News>),
+    News {
+        /// Which run of the agent tells it: another one begins to count anew.
+        life: u64,
+        /// Grows by one. What was on its way when a connection ended is told again on the next; the number
+        /// says whether it had come.
+        number: u64,
+        /// What happened.
+        news: Box<News>,
+    },
 }
 
 /// Who dials in, and what is there.

@@ -103,7 +103,9 @@ async fn listen(frames: &mut Frames, connection: &Arc<Connection>, door: &Door) 
                     return PeerError::Stuck;
                 }
             }
-            Ok(Up::News(news)) => {
+            Ok(Up::News { life, number, .. })
+                if !door.hosts.is_new(connection.host(), life, number) => {}
+            Ok(Up::News { news, .. }) => {
                 if let News::VmGone { cluster, vm } = &*news {
                     tracing::warn!(host = %connection.host(), %cluster, %vm, "a VM's process ended by itself");
                 }

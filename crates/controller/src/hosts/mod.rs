@@ -46,6 +46,8 @@ struct Inner {
     news: broadcast::Sender<(HostName, News)>,
     subscribers: Mutex<Vec<mpsc::UnboundedSender<(HostName, News)>>>,
     changes: broadcast::Sender<HostChange>,
+    /// The run of each host's agent that was heard last, and its last news.
+    heard: Mutex<BTreeMap<HostName, (u64, u64)>>,
 }
 
 impl Default for Hosts {
@@ -55,6 +57,7 @@ impl Default for Hosts {
             news: broadcast::channel(NEWS).0,
             subscribers: Mutex::default(),
             changes: broadcast::channel(CHANGES).0,
+            heard: Mutex::default(),
         }))
     }
 }
@@ -166,11 +169,47 @@ impl Hosts {
         ours
     }
 
+    /// Whether news has not been heard before. An agent tells again what it does not know to have come.
+    pub(crate) fn is_new(&self, host: &HostName, life: u64, number: u64) -> bool {
+        let mut heard = lock(&self.0.heard);
+        match heard.get_mut(host) {
+            Some((same, last)) if *same == life => {
+                let new = number > *last;
+                *last = number.max(*last);
+                new
+            }
+            _ => {
+                heard.insert(host.clone(), (life, number));
+                true
+            }
+        }
+    }
+
     /// Hands news on.
     pub(crate) fn tell(&self, host: &HostName, news: News) {
         let mut subscribers = lock(&self.0.subscribers);
         subscribers.retain(|subscriber| subscriber.send((host.clone(), news.clone())).is_ok());
         drop(subscribers);
         let _ = self.0.news.send((host.clone(), news));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn news_that_is_told_again_is_heard_once() {
+        let hosts = Hosts::default();
+        let (north, south) = (
+            HostName::new("north-1").unwrap(),
+            HostName::new("south-1").unwrap(),
+        );
+        assert!(hosts.is_new(&north, 9, 1));
+        assert!(hosts.is_new(&north, 9, 3), "progress is not told again");
+        assert!(!hosts.is_new(&north, 9, 1));
+        assert!(!hosts.is_new(&north, 9, 3));
+        assert!(hosts.is_new(&south, 9, 1), "each host counts for itself");
+        assert!(hosts.is_new(&north, 10, 1), "another run counts anew");
     }
 }

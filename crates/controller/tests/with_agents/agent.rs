@@ -13,6 +13,7 @@ use model::{ClusterName, Entry, Epoch, HostName, Nanos, Net, SiteName};
 use rustls::pki_types::ServerName;
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, SocketAddr};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tokio::net::TcpStream;
@@ -387,9 +388,17 @@ fn react(held: &Mutex<Held>, id: u64, order: Order, reaction: Option<Reaction>) 
     Some(Up::Answer { id, result })
 }
 
+/// All agents' news has numbers that grow.
+static TOLD: AtomicU64 = AtomicU64::new(1);
+
 impl Agent {
     pub(crate) fn tell(&self, news: News) {
-        self.say.send(Up::News(Box::new(news))).unwrap();
+        let up = Up::News {
+            life: 1,
+            number: TOLD.fetch_add(1, Ordering::Relaxed),
+            news: Box::new(news),
+        };
+        self.say.send(up).unwrap();
     }
 
     /// Refuses, or hangs up on, some orders from now on.
