@@ -1,4 +1,5 @@
 //! Any message that can be written, for property tests.
+#![allow(dead_code, reason = "each test file uses some of them")]
 
 use lisp::address::{Address, Mac};
 use lisp::auth::{Algorithm, Authentication};
@@ -96,7 +97,7 @@ pub(crate) fn eid() -> impl Strategy<Value = Eid> {
         any::<[u8; 16]>().prop_map(|octets| EidAddress::Ipv6(octets.into())),
         any::<[u8; 6]>().prop_map(|octets| EidAddress::Mac(Mac(octets))),
     ];
-    (0u32..1 << 24, address, any::<u8>())
+    (prop_oneof![Just(0u32), 0u32..1 << 24], address, any::<u8>())
         .prop_map(|(instance, address, length)| Eid::new(instance, address, length))
 }
 
