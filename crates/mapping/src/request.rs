@@ -105,8 +105,11 @@ impl MapServer {
         let known = whole.filter_map(|(eid, mapping)| mapping.record(eid, now));
         let parts: Vec<Record> = known.take(MOST_PARTS + 1).collect();
         if parts.len() > MOST_PARTS {
-            // Too many to tell: the answer is for what was asked only.
-            records.extend(mapping.record(eid, now));
+            // Too many to tell: the answer is for one address only, so it hides none of them.
+            let host = Eid::host(eid.instance(), eid.address());
+            let covering = self.mappings.covering(host);
+            let mut known = covering.filter_map(|(_, mapping)| mapping.record(host, now));
+            records.extend(known.next());
         } else {
             records.extend(parts);
         }

@@ -1,6 +1,6 @@
 //! What runs as a service, and the diagnosis tools.
 
-use clap::{Args, Subcommand};
+use clap::{Args, Subcommand, ValueEnum};
 use model::{HostName, SiteName};
 use std::net::SocketAddr;
 use std::path::PathBuf;
