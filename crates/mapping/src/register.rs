@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use lisp::auth::{self, Authentication};
-use lisp::subscription::{Freshness, NonceSequence};
+use lisp::subscription::Freshness;
 use lisp::{Eid, MapNotify, MapRegister, MapRegisterFlags, Message, Record};
 
 use crate::audit::{Audit, Rejection};
@@ -78,8 +78,7 @@ impl MapServer {
         let key = site.key(key_id).ok_or(Rejection::UnknownKey { key_id })?;
         let claim = auth::verify(datagram, &key.secret)?;
         // State is made for authenticated senders only, so nobody else can fill it.
-        let nonces = self.nonces.entry((index, registrant));
-        let sequence = nonces.or_insert_with(NonceSequence::new);
+        let sequence = self.nonces.entry((index, registrant)).or_default();
         let nonce = claim.nonce;
         match sequence.accept(nonce) {
             Freshness::New | Freshness::Again => Ok(Some((index, eids))),

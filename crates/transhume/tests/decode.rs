@@ -116,6 +116,10 @@ fn lisp_data_packets_are_shown_with_what_they_carry() {
     assert_eq!(shown["header"]["instance"], 100);
     assert_eq!(shown["header"]["nonce"], 0xabcdef);
     assert_eq!(shown["payload"], "45");
-    let (good, hex, _) = decode_as("lisp", &["--as", "gpe", "--reencode"], "0c00000100006400 45");
+    let (good, hex, _) = decode_as(
+        "lisp",
+        &["--as", "gpe", "--reencode"],
+        "0c00000100006400 45",
+    );
     assert!(good && hex == "0c0000010000640045\n");
 }

@@ -21,7 +21,10 @@ fuzz_target!(|bytes: &[u8]| {
         Err(error) => assert!(error.offset <= bytes.len(), "{error}"),
     }
     let secret = Secret::new(b"of the site");
-    assert!(auth::verify(bytes, &secret).is_err(), "forged without the secret");
+    assert!(
+        auth::verify(bytes, &secret).is_err(),
+        "forged without the secret"
+    );
     let mut signed = bytes.to_vec();
     if auth::sign(&mut signed, &secret).is_ok() {
         auth::verify(&signed, &secret).expect("just signed");
