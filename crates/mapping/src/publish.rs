@@ -2,7 +2,8 @@
 //! solicitations to those who have only asked (RFC 9301, section 6.1).
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::ops::Bound;
 use std::time::Duration;
 
 use lisp::auth::{self, Algorithm, Authentication};
@@ -26,8 +27,8 @@ pub(crate) struct Publisher {
     count: usize,
     retries: BTreeSet<(Duration, Eid, u128)>,
     /// By prefix and address: until when.
-    askers: PrefixTable<BTreeMap<IpAddr, Duration>>,
-    asker_count: usize,
+    askers: BTreeMap<(Eid, IpAddr), Duration>,
+    swept: Option<(Eid, IpAddr)>,
 }
 
 #[derive(Debug)]
@@ -43,25 +44,44 @@ struct Subscriber {
 impl Publisher {
     /// Remembers who asked. Beyond the limit nobody new is: its cache runs out by itself.
     pub(crate) fn remember(&mut self, eid: Eid, rloc: IpAddr, now: Duration, config: &Config) {
-        if self.asker_count >= config.most_askers {
-            return;
-        }
         let until = now + config.asker_lifetime;
-        if self.askers.entry(eid).insert(rloc, until).is_none() {
-            self.asker_count += 1;
+        if self.askers.len() < config.most_askers {
+            self.askers.insert((eid, rloc), until);
+        } else if let Some(known) = self.askers.get_mut(&(eid, rloc)) {
+            *known = until;
+        }
+    }
+
+    /// Forgets whose time is over, `count` of them looked at in a call.
+    pub(crate) fn sweep(&mut self, now: Duration, count: usize) {
+        let start = self.swept.map_or(Bound::Unbounded, Bound::Excluded);
+        let seen: Vec<_> = self
+            .askers
+            .range((start, Bound::Unbounded))
+            .take(count)
+            .map(|(asker, until)| (*asker, *until))
+            .collect();
+        self.swept = match seen.last() {
+            Some((asker, _)) if seen.len() == count => Some(*asker),
+            _ => None,
+        };
+        for (asker, _) in seen.iter().filter(|(_, until)| *until <= now) {
+            self.askers.remove(asker);
         }
     }
 
     fn take_askers(&mut self, eid: Eid, now: Duration) -> Vec<(Eid, IpAddr)> {
-        let asked: Vec<Eid> = self.askers.covered(eid).map(|(asked, _)| asked).collect();
-        let mut found = Vec::new();
-        for asked in asked {
-            let rlocs = self.askers.remove(asked).unwrap_or_default();
-            self.asker_count -= rlocs.len();
-            let live = rlocs.into_iter().filter(|(_, until)| *until > now);
-            found.extend(live.map(|(rloc, _)| (asked, rloc)));
+        let first = (eid, IpAddr::V4(Ipv4Addr::UNSPECIFIED));
+        let concerned = self.askers.range(first..);
+        let found: Vec<_> = concerned
+            .take_while(|((asked, _), _)| eid.covers(*asked))
+            .map(|(asker, until)| (*asker, *until))
+            .collect();
+        for (asker, _) in &found {
+            self.askers.remove(asker);
         }
-        found
+        let live = found.into_iter().filter(|(_, until)| *until > now);
+        live.map(|(asker, _)| asker).collect()
     }
 }
 

@@ -143,6 +143,7 @@ impl MapServer {
     /// in a call. Call it several times a second.
     pub fn tick(&mut self, now: Duration, outcome: &mut Outcome) {
         self.retry(now, outcome);
+        self.publisher.sweep(now, SWEEP);
         let seen: Vec<(Eid, bool)> = self
             .mappings
             .some_after(self.swept, SWEEP)

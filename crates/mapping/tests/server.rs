@@ -402,6 +402,23 @@ fn who_has_only_asked_is_solicited_once_to_ask_again() {
 }
 
 #[test]
+fn an_asker_is_forgotten_in_time_and_makes_room_for_others() {
+    let mut bench = Bench::with(Config {
+        most_askers: 1,
+        asker_lifetime: Duration::from_secs(60),
+        ..Config::default()
+    });
+    bench.register(vm(5), ETR);
+    bench.ask(vm(5));
+    bench.tick(60);
+    assert!(bench.register(vm(5), OTHER).send.is_empty());
+    bench.ask(vm(5));
+    bench.ask(vm(6));
+    assert_eq!(bench.register(vm(5), ETR).send.len(), 1);
+    assert!(bench.register(vm(6), ETR).send.is_empty());
+}
+
+#[test]
 fn limits_hold() {
     let mut bench = Bench::with(Config {
         most_mappings: 1,
