@@ -3,7 +3,7 @@
 # place it checks in a tenth of a second and changes nothing. Uses root (or sudo) for packages only.
 #
 #   scripts/setup.sh          what the build, the lab and the demo need
-#   scripts/setup.sh --test   also cargo-deny (into target/tools) for `make test`
+#   scripts/setup.sh --test   also tshark and cargo-deny (into target/tools) for `make test`
 #   scripts/setup.sh --check  install nothing, say what is missing, fail if anything is
 set -eu
 cd "$(dirname "$0")/.."
@@ -29,6 +29,9 @@ wanted="ovs-vswitchd:openvswitch-switch ovs-ofctl:openvswitch-common ovsdb-serve
     unshare:util-linux mke2fs:e2fsprogs python3:python3 gcc:gcc make:make pkg-config:pkg-config
     update-ca-certificates:ca-certificates"
 
+# What only tests run: an independent decoder of protocols.
+wanted_by_tests="tshark:tshark"
+
 # QEMU's live migration as we drive it was measured on 10.0; Debian 12 has that in its backports only.
 qemu_least=10
 qemu_packages="qemu-system-x86 qemu-system-common qemu-system-data qemu-utils seabios"
@@ -51,6 +54,7 @@ libvirt_is_there() {
 }
 
 missing_packages() {
+    [ $test_tools = no ] || wanted="$wanted $wanted_by_tests"
     for pair in $wanted; do
         command -v "${pair%%:*}" >/dev/null 2>&1 || echo "${pair#*:}"
     done | sort -u

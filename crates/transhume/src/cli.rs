@@ -8,7 +8,9 @@ mod migrations;
 mod security;
 
 pub(crate) use clusters::{ClusterCommand, LinkArgs, OfCluster, UnlinkArgs, UpdateArgs};
-pub(crate) use host_side::{AgentArgs, DecodeCommand, OpenFlowArgs, ServeArgs};
+pub(crate) use host_side::{
+    AgentArgs, DecodeCommand, LispArgs, LispContents, OpenFlowArgs, ServeArgs,
+};
 pub(crate) use lab::{BenchArgs, CompareArgs, DemoArgs, ExecArgs, LabArgs, LabCommand, UpArgs};
 pub(crate) use limits::LimitsCommand;
 pub(crate) use migrations::{EventArgs, MigrateArgs, MigrationCommand, PlanArgs};

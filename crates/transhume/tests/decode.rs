@@ -16,9 +16,13 @@ const LINES: [&str; 3] = [
 ];
 
 fn decode(arguments: &[&str], input: &str) -> (bool, String, String) {
+    decode_as("openflow", arguments, input)
+}
+
+fn decode_as(protocol: &str, arguments: &[&str], input: &str) -> (bool, String, String) {
     let mut command = transhume(Path::new("/"));
     command
-        .args(["decode", "openflow"])
+        .args(["decode", protocol])
         .args(arguments)
         .write_stdin(input);
     let output = command.output().unwrap();
@@ -74,4 +78,48 @@ fn a_file_can_be_read_and_a_missing_one_is_wrong_usage() {
         code == 2 && stderr.contains("cannot read /nonexistent.hex"),
         "{stderr}"
     );
+}
+
+/// A Map-Request and a negative Map-Reply.
+const LISP: [&str; 2] = [
+    "100000010011223344556677 0000 0001c0000207 00200001 0a020005",
+    "200000010011223344556677 0000000f 0018300000000001 0a020000",
+];
+
+#[test]
+fn lisp_messages_are_shown_and_encode_to_the_same_bytes() {
+    let input = LISP.join("\n");
+    let (good, hex, errors) = decode_as("lisp", &["--reencode"], &input);
+    assert!(good, "{errors}");
+    assert_eq!(hex, format!("{}\n", input.replace(' ', "")));
+    let (good, text, errors) = decode_as("lisp", &[], &format!("{input}\n90000000\n"));
+    assert!(!good);
+    assert!(
+        errors.starts_with("error: line 3: message type at byte 0: 9 is not known"),
+        "{errors}"
+    );
+    let messages: Vec<Value> = text
+        .lines()
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect();
+    assert_eq!(messages[0]["type"], "map_request");
+    assert_eq!(messages[0]["records"][0]["eid"], "10.2.0.5");
+    assert_eq!(messages[1]["records"][0]["action"], "natively_forward");
+}
+
+#[test]
+fn lisp_data_packets_are_shown_with_what_they_carry() {
+    let packet = "88abcdef00006400 45";
+    let (good, text, errors) = decode_as("lisp", &["--as", "data"], packet);
+    assert!(good, "{errors}");
+    let shown: Value = serde_json::from_str(&text).unwrap();
+    assert_eq!(shown["header"]["instance"], 100);
+    assert_eq!(shown["header"]["nonce"], 0xabcdef);
+    assert_eq!(shown["payload"], "45");
+    let (good, hex, _) = decode_as(
+        "lisp",
+        &["--as", "gpe", "--reencode"],
+        "0c00000100006400 45",
+    );
+    assert!(good && hex == "0c0000010000640045\n");
 }

@@ -1,6 +1,6 @@
 //! What runs as a service, and the diagnosis tools.
 
-use clap::{Args, Subcommand};
+use clap::{Args, Subcommand, ValueEnum};
 use model::{HostName, SiteName};
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -64,6 +64,8 @@ pub(crate) enum DecodeCommand {
     /// Read OpenFlow messages as hex, one or several on a line; print JSON, a message a line
     #[command(name = "openflow")]
     OpenFlow(OpenFlowArgs),
+    /// Read LISP messages or packets as hex, a UDP payload on a line; print JSON, one a line
+    Lisp(LispArgs),
 }
 
 #[derive(Debug, Args)]
@@ -81,4 +83,36 @@ pub(crate) struct OpenFlowArgs {
     pub(crate) reencode: bool,
     /// File with hex lines; by default, or as -, stdin
     pub(crate) file: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Spaces, tabs and colons between digits do not matter, nor does a leading 0x; empty lines and lines
+that begin with # are skipped. A line that cannot be decoded is named on stderr, the others are
+still printed, and the exit code is 1. Authentication is shown, not verified.
+
+Examples:
+  echo 20000000 0000000000000001 | transhume decode lisp
+  tshark -r lisp.pcap -Y lisp -T fields -e udp.payload | transhume decode lisp
+  transhume decode lisp --as data packets.hex")]
+pub(crate) struct LispArgs {
+    /// Print the bytes again, as encoded from what was understood
+    #[arg(long)]
+    pub(crate) reencode: bool,
+    /// What the lines hold
+    #[arg(long = "as", value_enum, default_value_t)]
+    pub(crate) contents: LispContents,
+    /// File with hex lines; by default, or as -, stdin
+    pub(crate) file: Option<PathBuf>,
+}
+
+#[derive(Clone, Copy, Debug, Default, ValueEnum)]
+pub(crate) enum LispContents {
+    /// Control messages: UDP port 4342
+    #[default]
+    Control,
+    /// Data packets: UDP port 4341
+    Data,
+    /// VXLAN-GPE packets: UDP port 4790
+    Gpe,
 }

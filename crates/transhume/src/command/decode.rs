@@ -1,8 +1,7 @@
 //! `decode`: hex lines in, JSON or the same bytes out.
 
-use crate::cli::{DecodeCommand, OpenFlowArgs};
+use crate::cli::{DecodeCommand, LispArgs, LispContents, OpenFlowArgs};
 use crate::failure::{Exit, Failure};
-use openflow::describe::{Form, describe_hex_lines};
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, ErrorKind};
 use std::path::Path;
@@ -10,16 +9,47 @@ use std::path::Path;
 pub(super) fn run(command: DecodeCommand) -> Result<(), Failure> {
     match command {
         DecodeCommand::OpenFlow(args) => openflow(args),
+        DecodeCommand::Lisp(args) => lisp(args),
     }
 }
 
 fn openflow(args: OpenFlowArgs) -> Result<(), Failure> {
+    use openflow::describe::{Form, describe_hex_lines};
     let form = if args.reencode {
         Form::Reencoded
     } else {
         Form::Json
     };
-    let input: Box<dyn BufRead> = match args.file.as_deref() {
+    let input = open(args.file.as_deref())?;
+    let complain = |error| eprintln!("error: {error}");
+    finish(describe_hex_lines(
+        input,
+        io::stdout().lock(),
+        form,
+        complain,
+    ))
+}
+
+fn lisp(args: LispArgs) -> Result<(), Failure> {
+    use lisp::describe::{Contents, Form, describe_hex_lines};
+    let form = if args.reencode {
+        Form::Reencoded
+    } else {
+        Form::Json
+    };
+    let contents = match args.contents {
+        LispContents::Control => Contents::Control,
+        LispContents::Data => Contents::Data,
+        LispContents::Gpe => Contents::Gpe,
+    };
+    let input = open(args.file.as_deref())?;
+    let complain = |error| eprintln!("error: {error}");
+    let output = io::stdout().lock();
+    finish(describe_hex_lines(input, output, contents, form, complain))
+}
+
+fn open(file: Option<&Path>) -> Result<Box<dyn BufRead>, Failure> {
+    Ok(match file {
         None => Box::new(io::stdin().lock()),
         Some(file) if file == Path::new("-") => Box::new(io::stdin().lock()),
         Some(file) => Box::new(BufReader::new(File::open(file).map_err(|error| {
@@ -30,9 +60,11 @@ fn openflow(args: OpenFlowArgs) -> Result<(), Failure> {
                 "Give a file with hex lines, or - for stdin.",
             )
         })?)),
-    };
-    let complain = |error| eprintln!("error: {error}");
-    match describe_hex_lines(input, io::stdout().lock(), form, complain) {
+    })
+}
+
+fn finish(bad: io::Result<usize>) -> Result<(), Failure> {
+    match bad {
         Ok(0) => Ok(()),
         Ok(bad) => Err(Failure::new(
             Exit::Failed,
