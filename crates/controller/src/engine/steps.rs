@@ -30,7 +30,7 @@ const VERIFY_MS: f64 = 5000.0;
 /// What a host did not do is asked of it again after this.
 pub(super) const AGAIN: Duration = Duration::from_millis(500);
 /// A target whose agent is away is waited for this long before its VM counts as one that does not answer.
-const AWAY: Duration = Duration::from_secs(60);
+const AWAY: Duration = Duration::from_secs(180);
 
 /// One migration's hands.
 pub(crate) struct Steps {
