@@ -218,6 +218,8 @@ pub struct GuestMemory {
     pub packs: Option<f64>,
     /// Bytes that it dirties in a second, from a sample of its pages (QEMU's `calc-dirty-rate`).
     pub dirty_rate: Option<f64>,
+    /// How much of a page it changes when it changes one, as a share, from the same sample.
+    pub differs: Option<f64>,
     /// Bytes that the images of its own take on this host, as far as they are written.
     pub disk_bytes: Option<u64>,
 }

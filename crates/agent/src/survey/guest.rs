@@ -20,6 +20,8 @@ const SAMPLE: usize = 4096;
 const PACKED_EACH: usize = 4;
 /// Pages that QEMU looks at for a dirty rate, each GiB of the guest.
 const QEMU_SAMPLE: u32 = 4096;
+/// A page is compared in so many parts.
+const PARTS: usize = 64;
 /// Smaller changes than QEMU's whole MB/s are told as half of one, bytes a second.
 const QEMU_HALF: f64 = (1 << 19) as f64;
 
@@ -44,15 +46,18 @@ pub(super) async fn look(vm: &Vm, watch_s: u32) -> GuestMemory {
     let size = promised_mib(vm) << 20;
     let pid = vm.record.pid;
     let first = sampled(pid, size).await;
-    let dirty_rate = match (&first, watch_s) {
-        (_, 0) => None,
+    let (mut dirty_rate, mut differs) = (None, None);
+    match (&first, watch_s) {
+        (_, 0) => {}
         (Some(first), seconds) => {
             tokio::time::sleep(Duration::from_secs(u64::from(seconds))).await;
-            let second = sampled(pid, size).await;
-            second.map(|second| first.changed(&second) * size as f64)
+            if let Some(second) = sampled(pid, size).await {
+                dirty_rate = Some(first.changed(&second) * size as f64);
+                differs = first.differs(&second);
+            }
         }
-        (None, seconds) => qemus_rate(vm, seconds).await,
-    };
+        (None, seconds) => dirty_rate = qemus_rate(vm, seconds).await,
+    }
     let machine: Result<String, _> = vm
         .qmp
         .query("qom-get", json!({"path": "/machine", "property": "type"}))
@@ -66,6 +71,7 @@ pub(super) async fn look(vm: &Vm, watch_s: u32) -> GuestMemory {
             .map(|first| (first.full() * size as f64) as u64),
         packs: first.and_then(|first| first.packs),
         dirty_rate,
+        differs,
         disk_bytes: None,
     }
 }
@@ -98,6 +104,8 @@ async fn qemus_rate(vm: &Vm, seconds: u32) -> Option<f64> {
 struct Sample {
     /// A hash each; 0 for a page of zeroes.
     pages: Vec<u64>,
+    /// A short hash of each part of each page.
+    parts: Vec<[u8; PARTS]>,
     /// Packed size of those that are not zero, as a share.
     packs: Option<f64>,
     at: Instant,
@@ -117,6 +125,33 @@ impl Sample {
         let seconds = later.at.duration_since(self.at).as_secs_f64().max(0.001);
         changed as f64 / self.pages.len().max(1) as f64 / seconds
     }
+
+    /// Of the pages that changed, the share of their parts that did.
+    fn differs(&self, later: &Self) -> Option<f64> {
+        let pages = self.pages.iter().zip(&later.pages);
+        let pairs = pages.zip(self.parts.iter().zip(&later.parts));
+        let (mut changed, mut parts) = (0usize, 0);
+        for ((before, after), (old, new)) in pairs {
+            if before != after {
+                changed += 1;
+                parts += old.iter().zip(new).filter(|(old, new)| old != new).count();
+            }
+        }
+        (changed > 0).then(|| parts as f64 / (changed * PARTS) as f64)
+    }
+}
+
+/// A short hash of each part of a page.
+fn parts(page: &[u8; PAGE]) -> [u8; PARTS] {
+    let mut parts = [0; PARTS];
+    for (part, bytes) in parts.iter_mut().zip(page.chunks_exact(PAGE / PARTS)) {
+        let mixed = bytes.chunks_exact(8).fold(0u64, |mixed, word| {
+            let word = u64::from_le_bytes(word.try_into().unwrap_or_default());
+            (mixed.rotate_left(5) ^ word).wrapping_mul(0x517c_c1b7_2722_0a95)
+        });
+        *part = (mixed >> 56) as u8;
+    }
+    parts
 }
 
 async fn sampled(pid: i32, size: u64) -> Option<Sample> {
@@ -132,6 +167,7 @@ fn sample(pid: i32, size: u64) -> Option<Sample> {
     // Odd, so that it keeps no time with what lies at round addresses.
     let step = (pages / SAMPLE).max(1) | 1;
     let mut hashes = Vec::with_capacity(pages / step + 1);
+    let mut all_parts = Vec::with_capacity(pages / step + 1);
     let mut page = [0u8; PAGE];
     let mut packer = Packer::new();
     for number in (0..pages).step_by(step) {
@@ -145,6 +181,7 @@ fn sample(pid: i32, size: u64) -> Option<Sample> {
         if read.ok()? != PAGE {
             return None;
         }
+        all_parts.push(parts(&page));
         hashes.push(match page.iter().any(|byte| *byte != 0) {
             false => 0,
             true => {
@@ -157,6 +194,7 @@ fn sample(pid: i32, size: u64) -> Option<Sample> {
     }
     Some(Sample {
         pages: hashes,
+        parts: all_parts,
         packs: packer.share(),
         at: Instant::now(),
     })
@@ -232,17 +270,33 @@ mod tests {
         let page = |n: u64| if n.is_multiple_of(2) { 0 } else { n };
         let first = Sample {
             pages: (0..1000).map(page).collect(),
+            parts: vec![[0; PARTS]; 1000],
             packs: None,
             at: Instant::now(),
         };
         let mut later = Sample {
             pages: first.pages.clone(),
+            parts: first.parts.clone(),
             packs: None,
             at: first.at + Duration::from_secs(2),
         };
         later.pages.iter_mut().take(100).for_each(|hash| *hash += 1);
+        let changed = later.parts.iter_mut().take(100);
+        changed.for_each(|parts| parts[..16].fill(1));
+        assert_eq!(first.differs(&later), Some(0.25));
+        assert_eq!(first.differs(&first), None);
         assert!((first.full() - 0.5).abs() < 1e-9);
         assert!((first.changed(&later) - 0.05).abs() < 1e-9);
+    }
+
+    #[test]
+    fn a_word_that_changes_is_seen_in_its_part_alone() {
+        let mut page = [7u8; PAGE];
+        let before = parts(&page);
+        page[100] = 8;
+        let after = parts(&page);
+        let changed = (0..PARTS).filter(|part| before[*part] != after[*part]);
+        assert_eq!(changed.collect::<Vec<_>>(), [1]);
     }
 
     /// Its own memory is read as another process's would be.

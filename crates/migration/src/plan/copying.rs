@@ -38,6 +38,8 @@ pub struct Copying {
     pub used: f64,
     /// What these shrink to on their way, as a share: 1 where they go as they are.
     pub packs: f64,
+    /// What rewritten pages shrink to, as a share: 1 where they go as they are.
+    pub packs_again: f64,
     /// Dirtied in the first second, bytes.
     pub dirty_rate: f64,
     /// Its share of the link, bytes a second.
@@ -68,8 +70,11 @@ impl Copying {
         let (mut bytes, mut seconds) = (0.0, 0.0);
         let (mut stuck, mut slowdown) = (0, 0.0);
         for pass in 0..MOST_PASSES {
-            // What was just rewritten is taken not to pack; what lay there does.
-            let packs = if pass == 0 { self.packs } else { 1.0 };
+            let packs = if pass == 0 {
+                self.packs
+            } else {
+                self.packs_again
+            };
             let took = left * packs.max(LEAST_PACKED) / rate;
             bytes += left * packs;
             seconds += took;
@@ -112,7 +117,7 @@ impl Copying {
         let hold_rate = (1.5 * self.dirty_rate * (1.0 - slowdown)).clamp(LEAST_HOLD, self.rate);
         let first = (left / hold_rate).min(1.0);
         Copied {
-            bytes: bytes + left,
+            bytes: bytes + left * self.packs_again,
             ready_ms: (seconds + first) * 1000.0 + LEVEL_MS,
             convergence: match slowdown > 0.0 {
                 true => Convergence::Slowed,
@@ -130,6 +135,7 @@ mod tests {
         memory: 128e6,
         used: 100e6,
         packs: 1.0,
+        packs_again: 1.0,
         dirty_rate: 0.0,
         rate: 10e6,
         slow_down: false,
@@ -148,6 +154,19 @@ mod tests {
         let packed = Copying { packs: 0.25, ..VM }.run();
         assert!((packed.bytes - 25e6).abs() < 1e6, "{packed:?}");
         assert!((4_900.0..6_000.0).contains(&packed.ready_ms), "{packed:?}");
+    }
+
+    #[test]
+    fn pages_that_change_a_little_cost_little_again() {
+        let busy = |packs_again| Copying {
+            dirty_rate: 2e6,
+            packs_again,
+            ..VM
+        };
+        let (whole, part) = (busy(1.0).run(), busy(0.1).run());
+        let again = |copied: Copied| copied.bytes - VM.run().bytes;
+        assert!(again(part) < 0.3 * again(whole), "{part:?} {whole:?}");
+        assert!(part.ready_ms < whole.ready_ms);
     }
 
     #[test]

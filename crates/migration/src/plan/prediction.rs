@@ -143,17 +143,28 @@ fn forecast(candidate: &Candidate<'_>, options: &Options, share: f64, gap_ms: f6
             true => seen(candidate).and_then(|seen| seen.packs).unwrap_or(1.0),
             false => 1.0,
         },
+        packs_again: match options.deltas {
+            true => seen(candidate).and_then(|seen| seen.differs).unwrap_or(1.0),
+            false => 1.0,
+        },
         dirty_rate: dirty_rate.unwrap_or(0.0),
         rate: share,
         slow_down: options.allow_slowdown,
     };
+    // Whether it ends is not left to how alike pages stay.
+    let plainly = |copying: Copying| Copying {
+        packs_again: 1.0,
+        ..copying
+    };
     let mut copied = copying.run();
+    copied.convergence = plainly(copying).run().convergence;
     if copied.convergence == Convergence::No {
         let luckier = Copying {
             dirty_rate: copying.dirty_rate / SURE,
             ..copying
         };
         copied = luckier.run();
+        copied.convergence = plainly(luckier).run().convergence;
     }
     let needs = needs(candidate.member, &candidate.target.abilities.accel);
     Forecast {

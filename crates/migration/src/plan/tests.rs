@@ -96,6 +96,7 @@ impl Bed {
                 used: Some(100 << 20),
                 packs: Some(1.0),
                 dirty_rate: Some(2e6),
+                differs: None,
                 disk_bytes: None,
             }),
         });
