@@ -46,7 +46,8 @@ bench: guest build ## measure every figure we promise, beside its target
 lint: ## clippy with warnings as errors, formatting, cargo deny
 	@scripts/setup.sh --test
 	@cargo fmt --all --check
-	@cargo clippy --workspace --all-targets --locked -- -D warnings
+	@cargo clippy --workspace --features transhume/libvirt --all-targets --locked -- -D warnings
+	@cargo clippy --package agent --package transhume --all-targets --locked -- -D warnings
 	@cargo deny check licenses bans sources
 
 fmt: ## format the code

@@ -36,8 +36,9 @@ wanted_by_tests="tshark:tshark"
 qemu_least=10
 qemu_packages="qemu-system-x86 qemu-system-common qemu-system-data qemu-utils seabios"
 
-# What `lab compare` measures against. Debian 12's own libvirt is two years older than that QEMU.
-libvirt_packages="libvirt-daemon libvirt-daemon-driver-qemu libvirt-clients"
+# What `lab compare` measures against, and what agents built with the feature `libvirt` drive. Debian 12's own libvirt is two
+# years older than that QEMU.
+libvirt_packages="libvirt-daemon libvirt-daemon-driver-qemu libvirt-clients libvirt-dev"
 
 qemu_major() {
     qemu-system-x86_64 --version 2>/dev/null | sed -n '1s/.*version \([0-9]*\).*/\1/p'
@@ -49,7 +50,7 @@ qemu_is_good() {
 }
 
 libvirt_is_there() {
-    command -v libvirtd >/dev/null 2>&1 && command -v virsh >/dev/null 2>&1 \
+    command -v libvirtd >/dev/null 2>&1 && command -v virsh >/dev/null 2>&1 && [ -e /usr/include/libvirt/libvirt-qemu.h ] \
         && ls /usr/lib/*/libvirt/connection-driver/libvirt_driver_qemu.so >/dev/null 2>&1
 }
 

@@ -21,6 +21,9 @@ fail() { echo "make test: FAILED: $*" >&2; exit 1; }
 # Serial where a crate's integration tests want the machine for themselves; .config/nextest.toml has the same list.
 heavy="agent controller guest lab measure ovs qmp transhume"
 
+# Everything is built and tested with what is optional; what is without it has to build too.
+with="--features transhume/libvirt"
+
 boxed() {
     user=
     [ "$(id -u)" = 0 ] || user="--user --map-root-user"
@@ -39,18 +42,18 @@ logged() {
 
 run_tests() {
     if cargo nextest --version >/dev/null 2>&1; then
-        cargo nextest run --workspace --locked --offline --no-run --cargo-quiet || return 1
-        logged tests boxed cargo nextest run --workspace --locked --offline --cargo-quiet "$@" || return 1
+        cargo nextest run --workspace $with --locked --offline --no-run --cargo-quiet || return 1
+        logged tests boxed cargo nextest run --workspace $with --locked --offline --cargo-quiet "$@" || return 1
         sed -n 's/.* \([0-9]*\) tests\{0,1\} run: .*/\1/p' "$logs/tests" | tail -n 1 >"$logs/count"
     else
         # cargo test runs one binary after another, and in the heavy crates one test after another.
-        cargo test --workspace --locked --offline --no-run --quiet || return 1
+        cargo test --workspace $with --locked --offline --no-run --quiet || return 1
         excluded= selected=
         for crate in $heavy; do
             excluded="$excluded --exclude $crate" selected="$selected --package $crate"
         done
-        logged tests boxed cargo test --workspace --locked --offline --quiet --tests --no-fail-fast $excluded "$@" || return 1
-        logged tests-heavy boxed cargo test --locked --offline --quiet --tests --no-fail-fast $selected "$@" -- --test-threads=1 || return 1
+        logged tests boxed cargo test --workspace $with --locked --offline --quiet --tests --no-fail-fast $excluded "$@" || return 1
+        logged tests-heavy boxed cargo test $with --locked --offline --quiet --tests --no-fail-fast $selected "$@" -- --test-threads=1 || return 1
         cat "$logs/tests" "$logs/tests-heavy" | sed -n 's/^test result: .* \([0-9]*\) passed.*/\1/p' | awk '{ n += $1 } END { print n + 0 }' >"$logs/count"
     fi
 }
@@ -68,13 +71,14 @@ cargo fmt --all --check -- -l || also "formatting of the files above, run \`make
 step "licences, bans, sources (cargo deny)"
 cargo deny --log-level error check licenses bans sources || also "cargo deny, deny.toml says what may be in the tree"
 step "lints (clippy, warnings are errors)"
-cargo clippy --workspace --all-targets --locked --quiet --keep-going -- -D warnings || also "clippy"
+cargo clippy --workspace $with --all-targets --locked --quiet --keep-going -- -D warnings || also "clippy"
+cargo clippy --package agent --package transhume --all-targets --locked --quiet --keep-going -- -D warnings || also "clippy without libvirt"
 step "build"
-cargo build --workspace --bins --locked --quiet || fail "the build$failures"
+cargo build --workspace $with --bins --locked --quiet || fail "the build$failures"
 step "tests"
 run_tests || also "tests, all they said is in target/test-logs"
 step "examples in the documentation"
-logged doc-tests cargo test --workspace --doc --locked --offline --quiet || also "examples in the documentation"
+logged doc-tests cargo test --workspace $with --doc --locked --offline --quiet || also "examples in the documentation"
 [ -z "$failures" ] || fail "${failures#; }"
 docs=$(sed -n 's/^test result: .* \([0-9]*\) passed.*/\1/p' "$logs/doc-tests" | awk '{ n += $1 } END { print n + 0 }')
 echo "make test: passed: $(cat "$logs/count") tests, $docs documentation examples, formatting, clippy, cargo deny; $(($(date +%s) - began)) s" >&2

@@ -29,6 +29,9 @@ pub struct AgentConfig {
     /// The QEMU program.
     #[serde(default = "qemu")]
     pub qemu: PathBuf,
+    /// libvirt on this host, for example `qemu:///system`; none where it is not used.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub libvirt: Option<String>,
     /// Nice value of the VMs, 0 to 19: on a host with few CPUs the switch and the agent, through which
     /// every VM talks, should not have to wait for a VM that computes.
     #[serde(default)]

@@ -1,6 +1,8 @@
 //! Each order to the part that carries it out.
 
 use crate::clock::Clock;
+use crate::domains::Domains;
+use crate::kept::domain_of;
 use crate::relay::catalogues::Catalogues;
 use crate::relay::listener::{self, Expectations};
 use crate::relay::shelves::Shelves;
@@ -12,7 +14,7 @@ use identity::{Credentials, tls};
 use model::news::{Abilities, Answer, Hello, News};
 use model::order::{Order, PROTOCOL};
 use model::vm::VmState;
-use model::{ClusterName, Member, MemberKind, MigrationId, Net, VmName};
+use model::{ClusterName, Member, MemberKind, MigrationId, VmName};
 use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::ops::Deref;
@@ -78,6 +80,7 @@ impl Desk {
             config.state.join("vms"),
             config.qemu.clone(),
             config.vm_nice,
+            Domains::new(config.libvirt.clone()),
         )
         .await?;
         let expectations = Expectations::default();
@@ -202,13 +205,38 @@ impl Desk {
             Order::Link { net, member } => done(self.host.link(&net, &member).await),
             Order::Unlink { cluster, vm } => done(self.host.unlink(&cluster, &vm).await),
             Order::StartVm { cluster, member } => self.start(cluster, member).await,
-            Order::StopVm { cluster, vm } => self.remove(&(cluster, vm)).await,
+            Order::StopVm { cluster, vm } => {
+                let key = (cluster, vm);
+                match self.vms.give_back(&key).await {
+                    true => {
+                        self.vms.images().keep_outside(&key);
+                        done(self.host.unlink(&key.0, &key.1).await)
+                    }
+                    false => self.remove(&key).await,
+                }
+            }
+            Order::FindDomains => {
+                let found = self.vms.domains().list().await;
+                let found = found.map(|domains| Answer::Domains { domains });
+                found.map_err(|error| error.to_string())
+            }
+            Order::DescribeDomain { cluster, vm } => self.describe(&(cluster, vm)).await,
             Order::PrepareTarget {
                 migration,
                 net,
                 member,
                 source,
-            } => self.prepare(migration, net, member, source).await,
+                domain,
+            } => {
+                let coming = incoming::Coming {
+                    migration,
+                    net,
+                    member,
+                    source,
+                    domain,
+                };
+                self.prepare(coming).await
+            }
             Order::Migrate {
                 migration,
                 cluster,
@@ -314,7 +342,8 @@ impl Desk {
                 forget(&self.outgoing, &key);
                 let key = (cluster, vm);
                 // Nothing may make it resume on its way out.
-                self.vms.kill(&key).await;
+                let left = self.vms.leave(&key).await;
+                left.map_err(|error| error.to_string())?;
                 self.vms.images().remove(&key);
                 self.remove(&key).await
             }
@@ -331,6 +360,7 @@ impl Desk {
                 // Not every way to here has verified it, and its source goes next.
                 if let Some(vm) = self.vms.get(&key) {
                     self.settled(&vm).await?;
+                    vm.define().await.map_err(|error| error.to_string())?;
                 }
                 done(self.host.set_arrivals(&key, None).await)
             }
@@ -400,6 +430,11 @@ impl Desk {
         let port = ports
             .get(&key)
             .ok_or_else(|| format!("'{}' has no port on this host; link it first", member.name))?;
+        if domain_of(&member).is_some() {
+            let attached = self.vms.attach(&port.net, &member, &port.ifname).await;
+            let vm = attached.map_err(|error| error.to_string())?;
+            return done(self.settle_tap(&vm).await);
+        }
         let tap = self
             .host
             .open_tap(&key)
@@ -418,15 +453,28 @@ impl Desk {
         done(self.host.unlink(&key.0, &key.1).await)
     }
 
-    async fn prepare(
-        &self,
-        migration: MigrationId,
-        net: Net,
-        member: Member,
-        source: model::HostName,
-    ) -> Result<Answer, String> {
-        let key = (migration.clone(), member.name.clone());
-        let (relay, commands) = incoming::prepare(self, migration, &net, &member, source)
+    async fn describe(&self, key: &Key) -> Result<Answer, String> {
+        let vm = self
+            .vms
+            .get(key)
+            .ok_or_else(|| format!("'{}' does not run on this host", key.1))?;
+        let domain = vm.describe().await.map_err(|error| error.to_string())?;
+        Ok(Answer::Domain {
+            domain: Box::new(domain),
+        })
+    }
+
+    /// A tap that somebody else made waits as long as our own.
+    pub(crate) async fn settle_tap(&self, vm: &crate::vms::Vm) -> Result<(), AgentError> {
+        match &vm.behind {
+            Some(tap) => Ok(self.host.settle_tap(tap).await?),
+            None => Ok(()),
+        }
+    }
+
+    async fn prepare(&self, coming: incoming::Coming) -> Result<Answer, String> {
+        let key = (coming.migration.clone(), coming.member.name.clone());
+        let (relay, commands) = incoming::prepare(self, coming)
             .await
             .map_err(|error| error.to_string())?;
         if let Ok(mut all) = self.incoming.lock() {
@@ -440,6 +488,10 @@ impl Desk {
             .vms
             .get(&(job.cluster.clone(), job.vm.clone()))
             .ok_or_else(|| format!("'{}' does not run on this host", job.vm))?;
+        if let Some(spec) = vm.spec() {
+            let named = self.vms.images().name_outside(&vm.key(), spec);
+            named.map_err(|error| error.to_string())?;
+        }
         let key = (job.migration.clone(), job.vm.clone());
         let around = outgoing::Surroundings {
             host: self.host.clone(),

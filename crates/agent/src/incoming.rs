@@ -7,14 +7,17 @@
 
 use crate::desk::Desk;
 use crate::disks::arrival::Arrival;
+use crate::kept::domain_of;
 use crate::relay::expand::{Expand, Origin};
 use crate::relay::{Frame, Opening};
-use crate::vms::{Key, Start, Vm};
+use crate::vms::{Keeper, Key, Start, Vm};
 use crate::{AgentError, precedence};
+use model::libvirt::Description;
 use model::news::{Answer, News};
 use model::{Connection, HostName, Member, MigrationId, Net};
 use qmp::MigrationStatus;
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -24,6 +27,9 @@ use tokio_rustls::server::TlsStream;
 
 /// The source has this long to dial.
 const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Where a QEMU that sees no folder of ours reads its stream from.
+const STREAM: &str = "transhume-in";
 
 /// What the controller wants of a VM that is being received.
 pub enum Command {
@@ -35,6 +41,21 @@ pub enum Command {
     Finish,
 }
 
+/// A VM that comes.
+#[derive(Debug)]
+pub struct Coming {
+    /// The migration.
+    pub migration: MigrationId,
+    /// Its network.
+    pub net: Net,
+    /// The VM.
+    pub member: Member,
+    /// Who will send it.
+    pub source: HostName,
+    /// What libvirt must know of it, where it is a domain.
+    pub domain: Option<Box<Description>>,
+}
+
 /// Makes ready to receive a VM; gives the address that the source dials and the channel for
 /// commands.
 ///
@@ -42,14 +63,11 @@ pub enum Command {
 /// When the port or QEMU cannot be made ready; nothing is left of it.
 pub async fn prepare(
     desk: &Desk,
-    migration: MigrationId,
-    net: &Net,
-    member: &Member,
-    source: HostName,
+    coming: Coming,
 ) -> Result<(SocketAddr, mpsc::Sender<Command>), AgentError> {
-    let key: Key = (net.cluster.clone(), member.name.clone());
-    let port = desk.host.link_vm(net, member).await?;
-    match ready(desk, &migration, net, member, source, &port.ifname).await {
+    let key: Key = (coming.net.cluster.clone(), coming.member.name.clone());
+    let port = desk.host.link_vm(&coming.net, &coming.member).await?;
+    match ready(desk, coming, &port.ifname).await {
         Ok(commands) => Ok((
             SocketAddr::new(desk.config.management, desk.config.relay_port),
             commands,
@@ -65,17 +83,32 @@ pub async fn prepare(
 
 async fn ready(
     desk: &Desk,
-    migration: &MigrationId,
-    net: &Net,
-    member: &Member,
-    source: HostName,
+    coming: Coming,
     ifname: &str,
 ) -> Result<mpsc::Sender<Command>, AgentError> {
-    let tap = desk.host.tap_io().open_tap(ifname).await?;
-    let vm = desk
-        .vms
-        .start(net, member, ifname, tap, Start::Incoming)
-        .await?;
+    let Coming {
+        migration,
+        net,
+        member,
+        source,
+        domain,
+    } = coming;
+    let vm = match domain_of(&member) {
+        Some(_) => {
+            let waits = desk
+                .vms
+                .await_domain(&net, &member, ifname, domain.as_deref());
+            let vm = waits.await?;
+            desk.settle_tap(&vm).await?;
+            vm
+        }
+        None => {
+            let tap = desk.host.tap_io().open_tap(ifname).await?;
+            desk.vms
+                .start(&net, &member, ifname, tap, Start::Incoming)
+                .await?
+        }
+    };
     vm.qmp
         .set_capabilities(&[
             ("events", true),
@@ -95,10 +128,7 @@ async fn ready(
         disk: None,
     };
     let disks = Arrival::open(&vm, &desk.expectations, &opening, &source).await?;
-    let socket = vm.path("in");
-    vm.qmp
-        .migrate_incoming(&format!("unix:{}", socket.display()))
-        .await?;
+    let qemu = listen(&vm).await?;
     let arrives = desk.expectations.expect(&opening, source.clone());
     // Before any peer can flip: an abort must be able to give back whatever waits here.
     let capture = desk.host.tap_io().capture(ifname, member.mac).await?;
@@ -107,6 +137,7 @@ async fn ready(
         desk: desk.clone(),
         migration: migration.clone(),
         vm,
+        qemu: Some(qemu),
         disks,
         source,
         capture: Some(capture),
@@ -115,10 +146,43 @@ async fn ready(
     Ok(commands)
 }
 
+/// How QEMU takes its stream.
+enum Listens {
+    /// At a socket in the VM's folder.
+    Socket(PathBuf),
+    /// From the other end of this: libvirt's QEMU may see no folder of ours.
+    Pair(UnixStream),
+}
+
+impl Listens {
+    async fn connect(self) -> std::io::Result<UnixStream> {
+        match self {
+            Self::Socket(path) => UnixStream::connect(path).await,
+            Self::Pair(stream) => Ok(stream),
+        }
+    }
+}
+
+async fn listen(vm: &Vm) -> Result<Listens, AgentError> {
+    if let Keeper::Agent = vm.keeper {
+        let socket = vm.path("in");
+        let uri = format!("unix:{}", socket.display());
+        vm.qmp.migrate_incoming(&uri).await?;
+        return Ok(Listens::Socket(socket));
+    }
+    let (ours, theirs) = UnixStream::pair()?;
+    let theirs = theirs.into_std()?;
+    // A descriptor of a socket shares how it is read with all others: QEMU's own choice stands.
+    vm.qmp.getfd(STREAM, theirs).await?;
+    vm.qmp.migrate_incoming(&format!("fd:{STREAM}")).await?;
+    Ok(Listens::Pair(ours))
+}
+
 struct Receiver {
     desk: Desk,
     migration: MigrationId,
     vm: Arc<Vm>,
+    qemu: Option<Listens>,
     disks: Arrival,
     source: HostName,
     capture: Option<ovs::Capture>,
@@ -134,7 +198,7 @@ enum Wire {
 
 impl Receiver {
     async fn run(
-        self,
+        mut self,
         arrives: oneshot::Receiver<TlsStream<TcpStream>>,
         opening: Opening,
         mut inbox: mpsc::Receiver<Command>,
@@ -153,7 +217,12 @@ impl Receiver {
                 return self.discard("the controller called it off", command).await;
             }
         };
-        let qemu = match UnixStream::connect(self.vm.path("in")).await {
+        let listens = self.qemu.take();
+        let connected = match listens {
+            Some(listens) => listens.connect().await,
+            None => Err(std::io::ErrorKind::NotConnected.into()),
+        };
+        let qemu = match connected {
             Ok(qemu) => qemu,
             Err(error) => {
                 return self
@@ -266,6 +335,9 @@ impl Receiver {
                 tokio::spawn(async move {
                     tokio::time::sleep(precedence::FIRST_STEPS).await;
                     vm.guest_is_ordinary().await;
+                    if let Err(error) = vm.define().await {
+                        tracing::warn!(%error, "it is tried again when the migration ends");
+                    }
                 });
                 self.capture = None;
                 let _ = frames.send(Frame::Running).await;
@@ -285,7 +357,7 @@ impl Receiver {
 
     /// QEMU reports `completed` a moment before it can run the VM.
     async fn run_now(&self) -> Result<(), qmp::QmpError> {
-        self.vm.qmp.cont().await
+        self.vm.run().await
     }
 
     async fn resumed(&self, event: &qmp::Event) {

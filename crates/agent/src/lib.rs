@@ -10,6 +10,8 @@
 //! | [`flips`] | changes of rules, now or at their moment |
 //! | [`disks`] | images, and their way to another host |
 //! | [`vms`] | QEMU processes: start, adopt after a restart, end |
+//! | [`kept`] | VMs that libvirt keeps: linked, made at a target, given back |
+//! | [`domains`] | libvirt, or none where the agent was built without (feature `libvirt`) |
 //! | [`relay`] | QEMU's stream between agents: TLS, compression, the switchover's messages |
 //! | [`outgoing`] | the source half of a migration |
 //! | [`incoming`] | the target half |
@@ -26,8 +28,11 @@ pub mod config;
 pub mod delays;
 pub mod desk;
 pub mod disks;
+#[cfg_attr(not(feature = "libvirt"), path = "domains_absent.rs")]
+pub mod domains;
 pub mod flips;
 pub mod incoming;
+pub mod kept;
 pub mod outgoing;
 mod precedence;
 pub mod relay;

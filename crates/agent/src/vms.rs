@@ -1,13 +1,17 @@
-//! QEMU processes: start, adopt after a restart of the agent, end.
+//! VMs' processes: start, adopt after a restart of the agent, end. Most are QEMUs of our own; those that libvirt
+//! keeps come in through [`crate::kept`].
 //!
 //! A VM outlives its agent. What the agent must know of it lies in one folder a VM: the member's
 //! description, the process id with its start time, and the QMP socket.
 
-use crate::disks::image::Images;
+use crate::disks::image::{self, Images};
 use crate::disks::mirror;
+use crate::domains::{Domain, Domains};
+use crate::kept::domain_of;
 use crate::{AgentError, abandoned, precedence};
+use model::libvirt::Plugged;
 use model::news::VmHere;
-use model::vm::{Accel, Disk, VmState};
+use model::vm::{Accel, Disk, VmSpec, VmState};
 use model::{ClusterName, Member, MemberKind, MigrationId, Net, VmName};
 use nix::fcntl::{FcntlArg, FdFlag, fcntl};
 use nix::sys::signal::{Signal, kill};
@@ -44,6 +48,25 @@ pub struct Record {
     pub pid: i32,
     /// Start time of the process (proc(5), stat field 22), so that a recycled id is never taken for it.
     pub started: u64,
+    /// What a libvirt domain's interface was plugged into before it was linked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub plugged: Option<Plugged>,
+}
+
+impl Record {
+    /// Cluster and member.
+    pub fn key(&self) -> Key {
+        (self.net.cluster.clone(), self.member.name.clone())
+    }
+}
+
+/// Who keeps a VM's process.
+#[derive(Debug, Clone)]
+pub enum Keeper {
+    /// Its agent, which started QEMU.
+    Agent,
+    /// libvirt.
+    Libvirt(Domain),
 }
 
 /// A VM that is being sent, as the next agent on this host must know it.
@@ -67,7 +90,13 @@ pub struct Vm {
     pub qmp: Qmp,
     /// A second descriptor of its tap, while the agent that started it lives.
     pub tap: Option<OwnedFd>,
-    folder: PathBuf,
+    /// Its tap, where that is not its port.
+    pub behind: Option<String>,
+    /// Who keeps its process.
+    pub keeper: Keeper,
+    /// QEMU's block nodes of its disks, where they are not named by us.
+    pub nodes: BTreeMap<String, String>,
+    pub(crate) folder: PathBuf,
 }
 
 /// How a VM is started.
@@ -86,6 +115,7 @@ pub struct Vms {
     accel: &'static str,
     nice: u8,
     images: Images,
+    domains: Domains,
     all: Mutex<BTreeMap<Key, Arc<Vm>>>,
     spawning: Mutex<()>,
 }
@@ -95,12 +125,18 @@ impl Vms {
     ///
     /// # Errors
     /// When the folder cannot be made.
-    pub async fn open(folder: PathBuf, qemu: PathBuf, nice: u8) -> Result<Self, AgentError> {
+    pub async fn open(
+        folder: PathBuf,
+        qemu: PathBuf,
+        nice: u8,
+        domains: Domains,
+    ) -> Result<Self, AgentError> {
         std::fs::create_dir_all(&folder)?;
         let images = Images::new(folder.with_file_name("disks"));
         let vms = Self {
             folder,
             images,
+            domains,
             qemu,
             accel: if kvm_works() { "kvm" } else { "tcg" },
             nice,
@@ -108,7 +144,7 @@ impl Vms {
             spawning: Mutex::default(),
         };
         for entry in std::fs::read_dir(&vms.folder)?.flatten() {
-            match adopt(&entry.path()).await {
+            match vms.adopt(&entry.path()).await {
                 Ok(Some(vm)) => {
                     tracing::info!(vm = %vm.record.member.name, pid = vm.record.pid, "adopted");
                     vms.insert(vm);
@@ -129,6 +165,11 @@ impl Vms {
     /// The disks' images.
     pub fn images(&self) -> &Images {
         &self.images
+    }
+
+    /// libvirt on this host.
+    pub fn domains(&self) -> &Domains {
+        &self.domains
     }
 
     /// `kvm` or `tcg`.
@@ -167,7 +208,7 @@ impl Vms {
         here
     }
 
-    fn insert(&self, vm: Vm) -> Arc<Vm> {
+    pub(crate) fn insert(&self, vm: Vm) -> Arc<Vm> {
         let vm = Arc::new(vm);
         if let Ok(mut all) = self.all.lock() {
             all.insert(vm.key(), vm.clone());
@@ -194,12 +235,7 @@ impl Vms {
             )));
         };
         let key = (net.cluster.clone(), member.name.clone());
-        if self.get(&key).is_some() {
-            return Err(AgentError::plain(format!(
-                "'{}' already has a process on this host",
-                member.name
-            )));
-        }
+        self.must_be_new(&key)?;
         for file in [&spec.kernel, &spec.initrd] {
             if !file.exists() {
                 return Err(AgentError::plain(format!(
@@ -218,9 +254,7 @@ impl Vms {
             Start::Boot => self.images.for_boot(&key, spec).await?,
             Start::Incoming => self.images.for_arrival(&key, spec).await?,
         }
-        let folder = self.folder.join(format!("{}.{}", key.0, key.1));
-        let _ = std::fs::remove_dir_all(&folder);
-        std::fs::create_dir_all(&folder)?;
+        let folder = self.fresh_folder(&key)?;
         let mut command = Command::new("nice");
         command
             .args(["-n", &self.nice.min(19).to_string()])
@@ -298,6 +332,7 @@ impl Vms {
             ifname: ifname.to_owned(),
             pid,
             started: start_time(pid).unwrap_or_default(),
+            plugged: None,
         };
         std::fs::write(
             folder.join("vm.json"),
@@ -309,6 +344,9 @@ impl Vms {
                     record,
                     qmp,
                     tap: Some(tap),
+                    behind: None,
+                    keeper: Keeper::Agent,
+                    nodes: BTreeMap::new(),
                     folder,
                 });
                 if how != Start::Incoming {
@@ -329,9 +367,53 @@ impl Vms {
         }
     }
 
+    pub(crate) fn must_be_new(&self, key: &Key) -> Result<(), AgentError> {
+        match self.get(key) {
+            None => Ok(()),
+            Some(_) => Err(AgentError::plain(format!(
+                "'{}' already has a process on this host",
+                key.1
+            ))),
+        }
+    }
+
+    pub(crate) fn fresh_folder(&self, key: &Key) -> std::io::Result<PathBuf> {
+        let folder = self.folder.join(format!("{}.{}", key.0, key.1));
+        let _ = std::fs::remove_dir_all(&folder);
+        std::fs::create_dir_all(&folder)?;
+        Ok(folder)
+    }
+
+    /// Knows nothing of a VM any more, whose process may live on.
+    pub(crate) fn forget(&self, key: &Key) {
+        let vm = self.all.lock().ok().and_then(|mut all| all.remove(key));
+        if let Some(vm) = vm {
+            let _ = std::fs::remove_dir_all(&vm.folder);
+        }
+    }
+
+    /// The VM lives elsewhere: its process ends without being asked, and with it goes all that is kept of it
+    /// here, but for its images.
+    ///
+    /// # Errors
+    /// libvirt's words; it is to be asked again.
+    pub async fn leave(&self, key: &Key) -> Result<(), AgentError> {
+        if let Some(vm) = self.get(key)
+            && let Keeper::Libvirt(domain) = &vm.keeper
+        {
+            // First: a process that is still there is found again by the next agent, a definition is not.
+            domain.undefine().await?;
+        }
+        self.kill(key).await;
+        Ok(())
+    }
+
     /// Ends a VM's process and forgets it. Ending one that is gone is fine.
     pub async fn end(&self, key: &Key) {
         let Some(vm) = self.get(key) else { return };
+        if matches!(vm.keeper, Keeper::Libvirt(_)) {
+            return self.kill(key).await;
+        }
         let _ = tokio::time::timeout(Duration::from_secs(2), vm.qmp.quit()).await;
         self.kill(key).await;
     }
@@ -347,17 +429,78 @@ impl Vms {
             }
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
+        if let Keeper::Libvirt(domain) = &vm.keeper {
+            domain.destroy().await;
+        }
         let _ = std::fs::remove_dir_all(&vm.folder);
+    }
+
+    async fn adopt(&self, folder: &Path) -> Result<Option<Vm>, AgentError> {
+        let Ok(bytes) = std::fs::read(folder.join("vm.json")) else {
+            return Ok(None);
+        };
+        let record: Record = serde_json::from_slice(&bytes).map_err(std::io::Error::from)?;
+        if !alive(&record) {
+            self.give_back_dead(&record).await;
+            return Ok(None);
+        }
+        let moving = std::fs::read(folder.join("moving.json")).ok();
+        let moving = moving.and_then(|bytes| serde_json::from_slice::<Moving>(&bytes).ok());
+        let (pid, stream) = (record.pid, moving.and_then(|moving| moving.stream));
+        let drain = || {
+            if let Some(stream) = stream {
+                abandoned::drain(pid, stream);
+            }
+        };
+        if domain_of(&record.member).is_some() {
+            let adopted = self.adopt_domain(record, folder.to_owned(), ANSWERS, drain);
+            return adopted.await.map(Some);
+        }
+        let socket = folder.join("qmp");
+        let qmp = match Qmp::connect_within(&socket, ANSWERS).await {
+            Err(_) if stream.is_some() => {
+                drain();
+                Qmp::connect(socket).await?
+            }
+            answered => answered?,
+        };
+        Ok(Some(Vm {
+            record,
+            qmp,
+            tap: None,
+            behind: None,
+            keeper: Keeper::Agent,
+            nodes: BTreeMap::new(),
+            folder: folder.to_owned(),
+        }))
     }
 }
 
 impl Vm {
     /// Cluster and member.
     pub fn key(&self) -> Key {
-        (
-            self.record.net.cluster.clone(),
-            self.record.member.name.clone(),
-        )
+        self.record.key()
+    }
+
+    /// Lets it run.
+    ///
+    /// # Errors
+    /// QEMU's words.
+    pub async fn run(&self) -> Result<(), qmp::QmpError> {
+        if let Keeper::Libvirt(domain) = &self.keeper {
+            match domain.resume().await {
+                Ok(()) => return Ok(()),
+                // It may not have heard yet that the guest stands: QEMU knows.
+                Err(error) => tracing::warn!(%error, "libvirt did not resume it"),
+            }
+        }
+        self.qmp.cont().await
+    }
+
+    /// QEMU's block node of a disk.
+    pub fn node(&self, disk: &Disk) -> String {
+        let named = self.nodes.get(&disk.name).cloned();
+        named.unwrap_or_else(|| image::node(disk))
     }
 
     /// Writes down that the VM is being sent.
@@ -388,11 +531,15 @@ impl Vm {
 
     /// Its disks.
     pub fn disks(&self) -> impl Iterator<Item = &Disk> {
-        let spec = match &self.record.member.kind {
+        self.spec().into_iter().flat_map(|spec| &spec.disks)
+    }
+
+    /// How it is built.
+    pub fn spec(&self) -> Option<&VmSpec> {
+        match &self.record.member.kind {
             MemberKind::Vm { spec } => Some(spec),
             MemberKind::Host => None,
-        };
-        spec.into_iter().flat_map(|spec| &spec.disks)
+        }
     }
 
     /// Ends an outgoing migration and lets the VM run on here. Only for who knows that it runs nowhere
@@ -413,7 +560,7 @@ impl Vm {
                     if status.status == RunState::PostMigrate
                         || status.status == RunState::Paused =>
                 {
-                    let _ = self.qmp.cont().await;
+                    let _ = self.run().await;
                 }
                 Ok(_) => {}
                 Err(_) => return,
@@ -436,6 +583,10 @@ impl Vm {
 
     /// The guest's own threads share the CPUs as everybody does; see [`precedence`].
     pub async fn guest_is_ordinary(&self) {
+        if matches!(self.keeper, Keeper::Libvirt(_)) {
+            // Its user may have given it a precedence of his own.
+            return;
+        }
         #[derive(Deserialize)]
         #[serde(rename_all = "kebab-case")]
         struct Cpu {
@@ -475,34 +626,7 @@ impl Vm {
     }
 }
 
-async fn adopt(folder: &Path) -> Result<Option<Vm>, AgentError> {
-    let Ok(bytes) = std::fs::read(folder.join("vm.json")) else {
-        return Ok(None);
-    };
-    let record: Record = serde_json::from_slice(&bytes).map_err(std::io::Error::from)?;
-    if !alive(&record) {
-        return Ok(None);
-    }
-    let moving = std::fs::read(folder.join("moving.json")).ok();
-    let moving = moving.and_then(|bytes| serde_json::from_slice::<Moving>(&bytes).ok());
-    let socket = folder.join("qmp");
-    let stream = moving.and_then(|moving| moving.stream);
-    let qmp = match (Qmp::connect_within(&socket, ANSWERS).await, stream) {
-        (Err(_), Some(stream)) => {
-            abandoned::drain(record.pid, stream);
-            Qmp::connect(socket).await?
-        }
-        (answered, _) => answered?,
-    };
-    Ok(Some(Vm {
-        record,
-        qmp,
-        tap: None,
-        folder: folder.to_owned(),
-    }))
-}
-
-fn start_time(pid: i32) -> Option<u64> {
+pub(crate) fn start_time(pid: i32) -> Option<u64> {
     let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
     // The command name may hold spaces and parentheses; the fields begin after its last ')'.
     let (_, fields) = stat.rsplit_once(')')?;

@@ -86,6 +86,14 @@ pub fn member(one: &Member) -> Result<(), Problem> {
             "Correct the disk's description.",
         ));
     }
+    if let MemberKind::Vm { spec } = &one.kind
+        && let Err(what) = spec.check_boot()
+    {
+        return Err(Problem::invalid(
+            format!("Member '{name}': {what}."),
+            "Name both, as paths on its host.",
+        ));
+    }
     if one.addresses.is_empty() || one.addresses.len() > MOST_ADDRESSES {
         return Err(Problem::invalid(
             format!("Member '{name}' has {} addresses.", one.addresses.len()),

@@ -110,6 +110,11 @@ impl Client {
         self.get(&format!("/v1/hosts/{name}")).await
     }
 
+    /// See [`crate::Service::domains`].
+    pub async fn domains(&self, host: &HostName) -> Result<Vec<model::libvirt::Found>, Error> {
+        self.get(&format!("/v1/hosts/{host}/domains")).await
+    }
+
     /// See [`crate::Service::clusters`].
     pub async fn clusters(&self) -> Result<Vec<Cluster>, Error> {
         self.get("/v1/clusters").await

@@ -60,6 +60,7 @@ fn parts() -> (Router<App>, Document) {
         .routes(routes!(inventory::cloud))
         .routes(routes!(inventory::hosts))
         .routes(routes!(inventory::host))
+        .routes(routes!(inventory::domains))
         .routes(routes!(inventory::join_token))
         .routes(routes!(inventory::vms))
         .routes(routes!(inventory::endpoints))

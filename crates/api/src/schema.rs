@@ -60,15 +60,31 @@ pub struct VmSpec {
     pub vcpus: u8,
     /// Guest memory, MiB.
     pub memory_mib: u32,
-    /// Kernel to boot; must exist on every host.
+    /// Kernel to boot; must exist on every host. Only a libvirt domain may do without.
+    #[schema(required = false)]
     pub kernel: String,
-    /// Initial RAM disk; must exist on every host.
+    /// Initial RAM disk; must exist on every host. Only a libvirt domain may do without.
+    #[schema(required = false)]
     pub initrd: String,
     /// Kernel command line.
+    #[schema(required = false)]
     pub cmdline: String,
     /// Its disks, in the order of the guest's `vda`, `vdb` and so on.
     #[schema(required = false)]
     pub disks: Vec<Disk>,
+    /// The libvirt domain that the VM is; without it the agent runs the VM itself.
+    #[schema(required = false)]
+    pub libvirt: Option<LibvirtDomain>,
+}
+
+/// A VM that libvirt keeps.
+#[derive(ToSchema)]
+pub struct LibvirtDomain {
+    /// The domain's name, alike on every host.
+    pub domain: String,
+    /// Where the image of each disk is, by the disk's name; alike on every host.
+    #[schema(required = false)]
+    pub images: std::collections::BTreeMap<String, String>,
 }
 
 /// A disk of a VM.
@@ -211,6 +227,7 @@ pub struct Abilities {
 }
 
 mod journey;
+mod libvirt;
 mod limits;
 mod plan;
 
@@ -218,5 +235,6 @@ pub use journey::{
     Event, EventKind, Figures, FlipOrder, Kind, Migration, Options, Phase, Progress, State, Switch,
     SwitchForecast, VmMove,
 };
+pub use libvirt::Found;
 pub use limits::{Limit, Limits};
 pub use plan::{Check, CheckResult, Convergence, Forecast, Needs, Part, Plan, Predicted};

@@ -5,6 +5,7 @@ use crate::view::{Cluster, Endpoint, Host, JoinToken, Placed, Site, Topology, Vm
 use async_trait::async_trait;
 use futures::stream::BoxStream;
 use model::event::Event;
+use model::libvirt::Found;
 use model::limits::Limits;
 use model::migration::{Migration, Options, Plan};
 use model::{ClusterName, HostName, Member, MigrationId, SecurityRule, SiteName, VmName};
@@ -21,6 +22,9 @@ pub trait Service: Send + Sync + 'static {
 
     /// Every host that ever joined, by name; also those whose agent is away.
     async fn hosts(&self) -> Result<Vec<Host>, Problem>;
+
+    /// The domains that libvirt has on a host, linked or not.
+    async fn domains(&self, host: &HostName) -> Result<Vec<Found>, Problem>;
 
     /// Every cluster, by name.
     async fn clusters(&self) -> Result<Vec<Cluster>, Problem>;

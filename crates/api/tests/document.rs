@@ -24,6 +24,7 @@ get /v1/endpoints
 get /v1/events
 get /v1/hosts
 get /v1/hosts/{host}
+get /v1/hosts/{host}/domains
 get /v1/limits
 get /v1/migrations
 get /v1/migrations/{id}
@@ -109,6 +110,8 @@ async fn what_crosses_the_wire_fits_its_schema() {
     fits("About", json(&client.about().await.unwrap()));
     fits("Site", json(&client.sites().await.unwrap()[0]));
     fits("Host", json(&client.hosts().await.unwrap()[0]));
+    let host = support::name("north-1");
+    fits("Found", json(&client.domains(&host).await.unwrap()[0]));
     fits(
         "Cluster",
         json(&client.cluster(&support::name("shop")).await.unwrap()),

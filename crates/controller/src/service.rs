@@ -6,6 +6,7 @@ use crate::{Events, Hosts, Registry, problems};
 use api::view::{Cluster, Endpoint, Host, JoinToken, Placed, Site, Vm};
 use api::{Problem, Service};
 use async_trait::async_trait;
+use model::libvirt::Found;
 use model::limits::Limits;
 use model::migration::{Migration, Options, Plan};
 use model::{ClusterName, HostName, Member, MigrationId, SecurityRule, SiteName, VmName};
@@ -34,6 +35,10 @@ impl Service for Controlling {
 
     async fn hosts(&self) -> Result<Vec<Host>, Problem> {
         Ok(self.registry.show_hosts().await)
+    }
+
+    async fn domains(&self, host: &HostName) -> Result<Vec<Found>, Problem> {
+        self.registry.find_domains(host).await
     }
 
     async fn clusters(&self) -> Result<Vec<Cluster>, Problem> {

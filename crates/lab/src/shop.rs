@@ -223,6 +223,7 @@ impl Shop {
             initrd: self.guest.initrd.clone(),
             cmdline: self.command_line(vm),
             disks: self.disks(),
+            libvirt: None,
         }
     }
 

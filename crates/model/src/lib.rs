@@ -2,7 +2,7 @@
 //!
 //! Everything that crosses a crate or a wire is spelled here once: names and addresses
 //! ([`name`], [`net`]), what the directory says ([`directory`]), what a user describes
-//! ([`cluster`], [`vm`], [`security`]), what a migration would do ([`plan`], from what hosts find: [`facts`]), what it is
+//! ([`cluster`], [`vm`], [`security`]) or has already ([`libvirt`]), what a migration would do ([`plan`], from what hosts find: [`facts`]), what it is
 //! and tells ([`migration`]), when it may go ([`limits`], [`window`]), and the messages between controller and agents
 //! ([`order`], [`news`]). No logic beyond validation and no I/O lives here.
 
@@ -11,6 +11,7 @@ pub mod connection;
 pub mod directory;
 pub mod event;
 pub mod facts;
+pub mod libvirt;
 pub mod limits;
 pub mod migration;
 pub mod name;

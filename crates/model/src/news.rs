@@ -132,6 +132,16 @@ pub enum Answer {
         /// All of it.
         facts: Box<crate::facts::Facts>,
     },
+    /// The domains that libvirt has here.
+    Domains {
+        /// The domains.
+        domains: Vec<crate::libvirt::Found>,
+    },
+    /// What a target must know of a domain.
+    Domain {
+        /// All of it.
+        domain: Box<crate::libvirt::Description>,
+    },
     /// What waited was sent back or replayed.
     Queue {
         /// Packets.

@@ -102,6 +102,18 @@ pub enum Order {
         member: Member,
         /// Who will send it: the name in the source agent's certificate.
         source: crate::HostName,
+        /// What libvirt must know of it, where it is a domain of libvirt.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        domain: Option<Box<crate::libvirt::Description>>,
+    },
+    /// What domains does libvirt have here? Answered by [`crate::news::Answer::Domains`].
+    FindDomains,
+    /// What must a target know of this VM, a domain of libvirt? Answered by [`crate::news::Answer::Domain`].
+    DescribeDomain {
+        /// The cluster.
+        cluster: ClusterName,
+        /// The VM.
+        vm: VmName,
     },
     /// Begin to send a VM: pre-copy at full rate, then hold.
     Migrate {

@@ -1,6 +1,7 @@
 //! VMs of our own provider `kvm`: QEMU processes that an agent owns.
 
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 /// What runs the guest's instructions.
@@ -30,15 +31,37 @@ pub struct VmSpec {
     pub vcpus: u8,
     /// Guest memory, MiB.
     pub memory_mib: u32,
-    /// Kernel to boot (an ELF vmlinux boots by PVH); must exist on every host.
+    /// Kernel to boot (an ELF vmlinux boots by PVH); must exist on every host. Only a libvirt domain may do
+    /// without.
+    #[serde(default, skip_serializing_if = "is_empty")]
     pub kernel: PathBuf,
-    /// Initial RAM disk.
+    /// Initial RAM disk; as the kernel.
+    #[serde(default, skip_serializing_if = "is_empty")]
     pub initrd: PathBuf,
     /// Kernel command line.
+    #[serde(default)]
     pub cmdline: String,
     /// Its disks, in the order of the guest's `vda`, `vdb` and so on.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub disks: Vec<Disk>,
+    /// The libvirt domain that the VM is; without it the agent runs the VM itself.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub libvirt: Option<LibvirtDomain>,
+}
+
+/// A VM that libvirt keeps. How it is built is in its definition; the rest of [`VmSpec`] repeats what plans
+/// look at.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LibvirtDomain {
+    /// The domain's name, alike on every host.
+    pub domain: String,
+    /// Where the image of each disk is, by the disk's name: alike on every host.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub images: BTreeMap<String, PathBuf>,
+}
+
+fn is_empty(path: &std::path::Path) -> bool {
+    path.as_os_str().is_empty()
 }
 
 impl VmSpec {
@@ -68,8 +91,31 @@ impl VmSpec {
             if disk.shared.as_ref().is_some_and(|path| !path.is_absolute()) {
                 return Err(InvalidDisk::Path(name.clone()));
             }
+            let kept = self.libvirt.as_ref().filter(|_| disk.shared.is_none());
+            if kept
+                .is_some_and(|kept| !kept.images.get(name).is_some_and(|path| path.is_absolute()))
+            {
+                return Err(InvalidDisk::NoImage(name.clone()));
+            }
         }
         Ok(())
+    }
+
+    /// The files that it boots from; those of a libvirt domain may be none.
+    pub fn boot_files(&self) -> impl Iterator<Item = &PathBuf> {
+        let files = [&self.kernel, &self.initrd].into_iter();
+        files.filter(|path| !is_empty(path))
+    }
+
+    /// Checks that there is something to boot.
+    ///
+    /// # Errors
+    /// One sentence, for a VM of our own without kernel or initrd.
+    pub fn check_boot(&self) -> Result<(), &'static str> {
+        match self.libvirt.is_none() && (is_empty(&self.kernel) || is_empty(&self.initrd)) {
+            true => Err("a VM that is no libvirt domain needs kernel and initrd"),
+            false => Ok(()),
+        }
     }
 }
 
@@ -128,6 +174,11 @@ pub enum InvalidDisk {
     /// Its path.
     #[error("the shared image of disk '{0}' needs an absolute path")]
     Path(String),
+    /// Its image is libvirt's and not known.
+    #[error(
+        "disk '{0}' of a libvirt domain needs the absolute path of its image under libvirt.images"
+    )]
+    NoImage(String),
 }
 
 /// What a VM does, as its agent sees it.

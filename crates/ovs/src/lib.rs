@@ -18,6 +18,7 @@
 pub mod bench;
 pub mod config;
 
+mod bridged;
 mod carried;
 pub mod conntrack;
 mod converge;

@@ -1,5 +1,6 @@
 //! Members' ports: made, and removed without a trace.
 
+use crate::bridged;
 use crate::carried::secured;
 use crate::database::PortRow;
 use crate::error::{Error, Result, tunnel_name};
@@ -43,10 +44,10 @@ impl Host {
         self.link_as(PortKind::Host, net, member).await
     }
 
-    /// Makes a VM's tap with a long queue. Nothing leads to it until the directory says that the
-    /// VM is here.
+    /// Makes a VM's tap with a long queue, or what takes the place of one that is not ours. Nothing leads to
+    /// it until the directory says that the VM is here.
     pub async fn link_vm(&self, net: &Net, member: &Member) -> Result<LinkedPort> {
-        self.link_as(PortKind::Vm, net, member).await
+        self.link_as(PortKind::of(member), net, member).await
     }
 
     /// Makes the port that a member needs.
@@ -72,7 +73,7 @@ impl Host {
                     .map(|port| port.ifname.clone())
                     .collect(),
             ),
-            PortKind::Vm => names::tap(&key.0, &key.1),
+            PortKind::Vm | PortKind::Bridged => names::tap(&key.0, &key.1),
         };
         let mut port = Port {
             kind,
@@ -157,8 +158,14 @@ fn check_same(key: &Key, port: &Port, kind: PortKind, net: &Net, member: &Member
 
 impl Inner {
     async fn make_port(&self, key: &Key, port: &mut Port) -> Result<()> {
-        if port.kind == PortKind::Vm {
-            tap::make(&self.netns, &self.netlink, &port.ifname).await?;
+        match port.kind {
+            PortKind::Vm => {
+                tap::make(&self.netns, &self.netlink, &port.ifname).await?;
+            }
+            PortKind::Bridged => {
+                bridged::make(&self.netns, &self.netlink, key, port).await?;
+            }
+            PortKind::Host => {}
         }
         let encap = port.net.encap;
         let tunnel = self
@@ -182,7 +189,7 @@ impl Inner {
                 match port.kind {
                     PortKind::Host => self.settle_port(port).await,
                     // Done before the switch had it: otherwise the kernel would speak first.
-                    PortKind::Vm => Ok(()),
+                    PortKind::Vm | PortKind::Bridged => Ok(()),
                 }
             };
             let names = [ifname.as_str(), tunnel_name.as_str()];
@@ -214,7 +221,7 @@ impl Inner {
 
     /// Sets what the kernel must know of a port. It is lost when ovs-vswitchd makes the port anew.
     pub(crate) async fn settle_port(&self, port: &Port) -> Result<()> {
-        if port.kind == PortKind::Vm {
+        if port.kind != PortKind::Host {
             return tap::settle(&self.netns, &self.netlink, &port.ifname)
                 .await
                 .map(drop);
@@ -253,13 +260,13 @@ impl Inner {
         {
             tracing::warn!(%error, vm = %key.1, "connections of a member that has left stay known");
         }
-        self.remove_rows(port, tunnel).await?;
+        self.remove_rows(key, port, tunnel).await?;
         sent
     }
 
     /// Takes a port, and perhaps its encapsulation's tunnel port, out of the database, and its tap
     /// out of the kernel. By name, so that it also clears what a link that was cut off has left.
-    async fn remove_rows(&self, port: &Port, tunnel: bool) -> Result<()> {
+    async fn remove_rows(&self, key: &Key, port: &Port, tunnel: bool) -> Result<()> {
         let tunnel_name = tunnel_name(port.net.encap);
         let gone = |row: &&PortRow| row.name == port.ifname || tunnel && row.name == tunnel_name;
         let rows = self.database.ports().await?;
@@ -272,9 +279,10 @@ impl Inner {
         if !ops.is_empty() {
             self.database.commit("remove a member's port", ops).await?;
         }
-        if port.kind == PortKind::Vm {
-            self.netlink.delete_link(&port.ifname).await?;
+        match port.kind {
+            PortKind::Vm => self.netlink.delete_link(&port.ifname).await,
+            PortKind::Bridged => bridged::remove(&self.netlink, key, &port.ifname).await,
+            PortKind::Host => Ok(()),
         }
-        Ok(())
     }
 }

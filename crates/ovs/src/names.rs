@@ -27,6 +27,16 @@ pub fn tap(cluster: &ClusterName, vm: &VmName) -> String {
     format!("tht-{:010x}", hash(cluster, vm))
 }
 
+/// The kernel bridge of a member whose tap is not ours, at most 15 bytes.
+pub fn bridge(cluster: &ClusterName, vm: &VmName) -> String {
+    format!("thb-{:010x}", hash(cluster, vm))
+}
+
+/// The bridge's end of its pair of links, at most 15 bytes.
+pub(crate) fn patch(cluster: &ClusterName, vm: &VmName) -> String {
+    format!("thp-{:010x}", hash(cluster, vm))
+}
+
 /// The gate's tap of a member, at most 15 bytes.
 pub fn gate(cluster: &ClusterName, vm: &VmName) -> String {
     format!("thg-{:010x}", hash(cluster, vm))

@@ -28,12 +28,15 @@ pub enum PortKind {
     Host,
     /// A tap for a VM.
     Vm,
+    /// A bridge for a VM whose tap is not ours.
+    Bridged,
 }
 
 impl PortKind {
     /// The kind that a member needs.
     pub fn of(member: &Member) -> Self {
         match member.kind {
+            MemberKind::Vm { ref spec } if spec.libvirt.is_some() => Self::Bridged,
             MemberKind::Vm { .. } => Self::Vm,
             MemberKind::Host => Self::Host,
         }
@@ -43,6 +46,7 @@ impl PortKind {
         match self {
             Self::Host => "host",
             Self::Vm => "vm",
+            Self::Bridged => "bridged",
         }
     }
 }
@@ -102,7 +106,7 @@ pub(crate) fn read(rows: &[PortRow]) -> Found {
                     continue;
                 }
             }
-            Some(kind @ ("host" | "vm")) => {
+            Some(kind @ ("host" | "vm" | "bridged")) => {
                 if let Some((key, port)) = number.and_then(|number| read_member(row, kind, number))
                 {
                     found.members.insert(key, port);
@@ -122,10 +126,10 @@ fn read_member(row: &PortRow, kind: &str, ofport: u32) -> Option<(Key, Port)> {
     let cluster = ClusterName::new(row.ids.get(names::CLUSTER)?.as_str()).ok()?;
     let vm = VmName::new(row.ids.get(names::MEMBER)?.as_str()).ok()?;
     let detail: Detail = serde_json::from_str(row.ids.get(names::DETAIL)?).ok()?;
-    let kind = if kind == "host" {
-        PortKind::Host
-    } else {
-        PortKind::Vm
+    let kind = match kind {
+        "host" => PortKind::Host,
+        "bridged" => PortKind::Bridged,
+        _ => PortKind::Vm,
     };
     let port = Port {
         kind,

@@ -26,6 +26,8 @@ mod request {
     nix::ioctl_write_ptr_bad!(attach, nix::request_code_write!(b'T', 202, 4), libc::ifreq);
     nix::ioctl_write_int_bad!(persist, nix::request_code_write!(b'T', 203, 4));
     nix::ioctl_write_int_bad!(owner, nix::request_code_write!(b'T', 204, 4));
+    nix::ioctl_read_bad!(attached, nix::request_code_read!(b'T', 210, 4), libc::ifreq);
+    nix::ioctl_read_bad!(header, nix::request_code_read!(b'T', 215, 4), libc::c_int);
 }
 
 /// Makes a tap that stays when nobody has it open, with a long queue, up, and silent; content when
@@ -106,6 +108,50 @@ pub async fn open_tap(netns: &Netns, ifname: &str) -> Result<OwnedFd> {
     }
 }
 
+/// Bytes before each frame.
+fn header(tap: &OwnedFd) -> std::io::Result<usize> {
+    // SAFETY: an ifreq of zeroes is valid, and outlives the call, as the length does.
+    unsafe {
+        let mut request: libc::ifreq = std::mem::zeroed();
+        request::attached(tap.as_raw_fd(), &raw mut request)?;
+        let flags = i32::from(request.ifr_ifru.ifru_flags);
+        if flags & libc::IFF_VNET_HDR == 0 {
+            return Ok(0);
+        }
+        let mut length: libc::c_int = 0;
+        request::header(tap.as_raw_fd(), &raw mut length)?;
+        Ok(usize::try_from(length).unwrap_or_default())
+    }
+}
+
+/// The descriptor of a tap that another process has open, of this name. It is the same queue: what is read
+/// here is not read there.
+pub fn of_process(pid: i32, ifname: &str) -> std::io::Result<OwnedFd> {
+    let wanted = |number: &i32| {
+        let about = std::fs::read_to_string(format!("/proc/{pid}/fdinfo/{number}"));
+        about.is_ok_and(|text| {
+            let mut words = text.lines().filter_map(|line| line.strip_prefix("iff:"));
+            words.any(|name| name.trim() == ifname)
+        })
+    };
+    let all = std::fs::read_dir(format!("/proc/{pid}/fd"))?.flatten();
+    let mut numbers = all.filter_map(|entry| entry.file_name().to_str()?.parse::<i32>().ok());
+    let number = numbers.find(wanted).ok_or_else(|| {
+        std::io::Error::other(format!("process {pid} does not have {ifname} open"))
+    })?;
+    let owned = |result: libc::c_long| {
+        if result < 0 {
+            return Err(std::io::Error::last_os_error());
+        }
+        // SAFETY: the kernel has just made this descriptor for us.
+        Ok(unsafe { OwnedFd::from_raw_fd(result as i32) })
+    };
+    // SAFETY: system calls without a pointer (pidfd_open(2), pidfd_getfd(2)).
+    let process = owned(unsafe { libc::syscall(libc::SYS_pidfd_open, pid, 0) })?;
+    // SAFETY: as above; `process` is open until the end of the function.
+    owned(unsafe { libc::syscall(libc::SYS_pidfd_getfd, process.as_raw_fd(), number, 0) })
+}
+
 /// Attaches to the tap of this name, making one that vanishes with the descriptor when there is none.
 fn attach(ifname: &str) -> Result<OwnedFd> {
     let failed = |what| {
@@ -145,13 +191,15 @@ fn attach(ifname: &str) -> Result<OwnedFd> {
     Ok(fd)
 }
 
-/// Reads every frame that waits in a tap, in order; does not wait for more.
+/// Reads every frame that waits in a tap, in order; does not wait for more. A tap that somebody else opened may
+/// put a header before each frame (linux/virtio_net.h); it is left out.
 pub fn read_waiting(tap: &OwnedFd) -> std::io::Result<Vec<Vec<u8>>> {
+    let header = header(tap)?;
     let mut frames = Vec::new();
-    let mut buffer = vec![0u8; 65_536];
+    let mut buffer = vec![0u8; 65_536 + header];
     loop {
         match nix::unistd::read(tap, &mut buffer) {
-            Ok(length) => frames.push(buffer[..length].to_vec()),
+            Ok(length) => frames.push(buffer[header.min(length)..length].to_vec()),
             Err(nix::Error::EAGAIN) => return Ok(frames),
             Err(nix::Error::EINTR) => {}
             Err(error) => return Err(error.into()),

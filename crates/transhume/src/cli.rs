@@ -110,9 +110,9 @@ pub(crate) enum Command {
     /// Show, make, change and remove clusters
     #[command(subcommand)]
     Cluster(ClusterCommand),
-    /// Show VMs
+    /// Show VMs, and find those that libvirt has
     #[command(subcommand)]
-    Vm(ListOf<OfCluster>),
+    Vm(VmCommand),
     /// Show endpoints: the directory's rows
     #[command(subcommand)]
     Endpoint(ListOf<OfCluster>),
@@ -173,6 +173,18 @@ pub(crate) enum ListOf<T: Args> {
 /// Nothing to narrow.
 #[derive(Debug, Args)]
 pub(crate) struct Nothing {}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum VmCommand {
+    /// List them
+    #[command(alias = "ls")]
+    List(OfCluster),
+    /// Find the domains that libvirt has on a host, with members for a cluster's file
+    Find {
+        /// The host
+        host: model::HostName,
+    },
+}
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum HostCommand {

@@ -9,7 +9,7 @@ mod limits;
 mod security;
 mod services;
 
-use crate::cli::{Cli, Command, Format, HostCommand, ListOf};
+use crate::cli::{Cli, Command, Format, HostCommand, ListOf, VmCommand};
 use crate::failure::{Exit, Failure};
 use crate::{connect, logging};
 use api::Client;
@@ -39,7 +39,8 @@ pub(crate) fn run(cli: Cli) -> Result<(), Failure> {
         Command::Link(args) => wait(clusters::link(ask()?, args)),
         Command::Update(args) => wait(clusters::update(ask()?, args)),
         Command::Unlink(args) => wait(clusters::unlink(ask()?, args)),
-        Command::Vm(ListOf::List(of)) => wait(inventory::vms(ask()?, of)),
+        Command::Vm(VmCommand::List(of)) => wait(inventory::vms(ask()?, of)),
+        Command::Vm(VmCommand::Find { host }) => wait(inventory::find(ask()?, host)),
         Command::Endpoint(ListOf::List(of)) => wait(inventory::endpoints(ask()?, of)),
         Command::Host(HostCommand::List) => wait(inventory::hosts(ask()?)),
         Command::Host(HostCommand::JoinToken) => wait(inventory::join_token(ask()?)),

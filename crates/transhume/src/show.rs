@@ -1,6 +1,7 @@
 //! Answers as tables and sentences. Pure: values in, text out.
 
 mod clusters;
+mod domains;
 mod events;
 mod inventory;
 mod limits;
@@ -9,6 +10,7 @@ mod plans;
 mod topology;
 
 pub(crate) use clusters::{cluster, clusters, endpoints, vms};
+pub(crate) use domains::{FoundDomain, domains};
 pub(crate) use events::event;
 pub(crate) use inventory::{hosts, join_token, sites};
 pub(crate) use limits::limits;

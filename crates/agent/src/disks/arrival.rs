@@ -1,6 +1,5 @@
 //! All disks of one VM that is being received.
 
-use super::image::node;
 use super::sink::Sink;
 use crate::AgentError;
 use crate::relay::Opening;
@@ -42,7 +41,7 @@ impl Arrival {
         vm.qmp.execute("nbd-server-start", args).await?;
         for disk in disks {
             let export = json!({
-                "type": "nbd", "id": format!("export-{}", disk.name), "node-name": node(disk),
+                "type": "nbd", "id": format!("export-{}", disk.name), "node-name": vm.node(disk),
                 "name": disk.name, "writable": true,
             });
             vm.qmp.execute("block-export-add", export).await?;

@@ -11,6 +11,9 @@ use std::path::{Path, PathBuf};
 
 const MARK: &str = "arriving";
 
+/// In the folder: the images of the VM that are elsewhere, where its keeper wants them.
+const OUTSIDE: &str = "outside.json";
+
 /// The images of this host.
 #[derive(Debug, Clone)]
 pub struct Images {
@@ -33,8 +36,9 @@ impl Images {
     }
 
     /// Where a disk's image is.
-    pub fn path(&self, key: &Key, disk: &Disk) -> PathBuf {
-        match &disk.shared {
+    pub fn path(&self, key: &Key, spec: &VmSpec, disk: &Disk) -> PathBuf {
+        let elsewhere = disk.shared.as_ref().or_else(|| outside(spec, disk));
+        match elsewhere {
             Some(path) => path.clone(),
             None => {
                 let name = format!("{}.{}", disk.name, disk.format.as_str());
@@ -48,7 +52,7 @@ impl Images {
         let mut arguments = Vec::new();
         for disk in &spec.disks {
             let (name, node, format) = (&disk.name, node(disk), disk.format.as_str());
-            let path = self.path(key, disk);
+            let path = self.path(key, spec, disk);
             // QEMU reads a comma in an option's value as two.
             let path = path.display().to_string().replace(',', ",,");
             arguments.extend([
@@ -69,7 +73,7 @@ impl Images {
     /// When one cannot be made, or a shared one is not there.
     pub async fn for_boot(&self, key: &Key, spec: &VmSpec) -> Result<(), AgentError> {
         for disk in &spec.disks {
-            let path = self.path(key, disk);
+            let path = self.path(key, spec, disk);
             if path.exists() {
                 continue;
             }
@@ -107,7 +111,7 @@ impl Images {
     pub async fn for_arrival(&self, key: &Key, spec: &VmSpec) -> Result<(), AgentError> {
         let folder = self.folder(key);
         for disk in &spec.disks {
-            let path = self.path(key, disk);
+            let path = self.path(key, spec, disk);
             match &disk.shared {
                 Some(_) if !path.exists() => return Err(missing(key, disk, &path)),
                 None if path.exists() && !self.is_arriving(key) => {
@@ -126,14 +130,43 @@ impl Images {
         }
         self.remove_arriving(key);
         std::fs::create_dir_all(&folder)?;
+        self.name_outside(key, spec)?;
         std::fs::write(folder.join(MARK), b"")?;
         for disk in spec.disks.iter().filter(|disk| disk.shared.is_none()) {
-            if let Err(error) = create(disk, &self.path(key, disk)).await {
+            let path = self.path(key, spec, disk);
+            if let Some(folder) = path.parent() {
+                std::fs::create_dir_all(folder)?;
+            }
+            if let Err(error) = create(disk, &path).await {
                 self.remove_arriving(key);
                 return Err(error);
             }
         }
         Ok(())
+    }
+
+    /// Writes down which images of a VM are not in its folder, so that they go with it when it goes.
+    ///
+    /// # Errors
+    /// When the file cannot be written.
+    pub fn name_outside(&self, key: &Key, spec: &VmSpec) -> std::io::Result<()> {
+        let copied = spec.disks.iter().filter(|disk| disk.shared.is_none());
+        let paths: Vec<_> = copied.filter_map(|disk| outside(spec, disk)).collect();
+        if paths.is_empty() {
+            return Ok(());
+        }
+        let folder = self.folder(key);
+        std::fs::create_dir_all(&folder)?;
+        let text = serde_json::to_vec(&paths)?;
+        std::fs::write(folder.join(OUTSIDE), text)
+    }
+
+    /// The VM stays: none of its images goes.
+    pub fn keep_outside(&self, key: &Key) {
+        let folder = self.folder(key);
+        let _ = std::fs::remove_file(folder.join(OUTSIDE));
+        // Only where nothing else is in it.
+        let _ = std::fs::remove_dir(folder);
     }
 
     /// Whether the VM's images have never been run here.
@@ -147,9 +180,11 @@ impl Images {
     /// When the mark cannot be removed; the VM must not run then.
     pub fn arrived(&self, key: &Key) -> std::io::Result<()> {
         match std::fs::remove_file(self.folder(key).join(MARK)) {
-            Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(error),
-            _ => Ok(()),
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(error),
+            _ => {}
         }
+        self.keep_outside(key);
+        Ok(())
     }
 
     /// Everything that was written to the VM's images is durable when this returns.
@@ -158,7 +193,7 @@ impl Images {
     /// When the storage refuses.
     pub async fn settle(&self, key: &Key, spec: &VmSpec) -> std::io::Result<()> {
         for disk in &spec.disks {
-            let path = self.path(key, disk);
+            let path = self.path(key, spec, disk);
             let synced = tokio::task::spawn_blocking(move || {
                 std::fs::OpenOptions::new()
                     .write(true)
@@ -180,6 +215,7 @@ impl Images {
     /// Removes a VM's images: it lives elsewhere. Those on shared storage stay.
     pub fn remove(&self, key: &Key) {
         let folder = self.folder(key);
+        remove_named(&folder);
         match std::fs::remove_dir_all(&folder) {
             Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
                 tracing::warn!(%error, folder = %folder.display(), "images could not be removed");
@@ -198,8 +234,29 @@ impl Images {
             let folder = entry.path();
             if folder.join(MARK).exists() && !alive.iter().any(|key| self.folder(key) == folder) {
                 tracing::info!(folder = %folder.display(), "images that never arrived are removed");
+                remove_named(&folder);
                 let _ = std::fs::remove_dir_all(folder);
             }
+        }
+    }
+}
+
+/// An image that is where the VM's keeper wants it.
+fn outside<'a>(spec: &'a VmSpec, disk: &Disk) -> Option<&'a PathBuf> {
+    spec.libvirt.as_ref()?.images.get(&disk.name)
+}
+
+fn remove_named(folder: &Path) {
+    let Ok(bytes) = std::fs::read(folder.join(OUTSIDE)) else {
+        return;
+    };
+    let paths: Vec<PathBuf> = serde_json::from_slice(&bytes).unwrap_or_default();
+    for path in paths {
+        match std::fs::remove_file(&path) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                tracing::warn!(%error, image = %path.display(), "an image could not be removed");
+            }
+            _ => {}
         }
     }
 }
@@ -276,6 +333,7 @@ mod tests {
             initrd: "/i".into(),
             cmdline: String::new(),
             disks,
+            libvirt: None,
         }
     }
 
@@ -297,13 +355,13 @@ mod tests {
         images.sweep(std::slice::from_ref(&key));
         assert!(images.is_arriving(&key), "its VM has a process");
         images.sweep(&[]);
-        assert!(!images.path(&key, &spec.disks[0]).exists());
+        assert!(!images.path(&key, &spec, &spec.disks[0]).exists());
 
         images.for_arrival(&key, &spec).await.unwrap();
         images.arrived(&key).unwrap();
         images.sweep(&[]);
         images.remove_arriving(&key);
-        assert!(images.path(&key, &spec.disks[0]).exists());
+        assert!(images.path(&key, &spec, &spec.disks[0]).exists());
     }
 
     #[tokio::test]
@@ -345,7 +403,7 @@ mod tests {
         let spec = spec(vec![it]);
         images.for_boot(&key, &spec).await.unwrap();
         assert_eq!(
-            std::fs::read(images.path(&key, &spec.disks[0])).unwrap(),
+            std::fs::read(images.path(&key, &spec, &spec.disks[0])).unwrap(),
             vec![7; 1 << 20]
         );
         images.settle(&key, &spec).await.unwrap();

@@ -1,6 +1,5 @@
 //! The source's disks: a mirror each, ended when the VM has stopped.
 
-use super::image::node;
 use super::outlet::Outlet;
 use crate::AgentError;
 use crate::relay::Opening;
@@ -99,7 +98,7 @@ impl Mirrors {
         )
         .await?;
         qmp.execute("blockdev-mirror", json!({
-            "job-id": job(&disk), "device": node(&disk), "target": target(&disk), "sync": "full",
+            "job-id": job(&disk), "device": self.vm.node(&disk), "target": target(&disk), "sync": "full",
             "copy-mode": "background", "granularity": GRANULARITY,
         }))
         .await?;
@@ -233,7 +232,7 @@ pub(crate) async fn cancel(vm: &Vm) {
 async fn refuse_chains(vm: &Vm, disks: &[Disk]) -> Result<(), AgentError> {
     let nodes = nodes(&vm.qmp).await?;
     for disk in disks {
-        let name = node(disk);
+        let name = vm.node(disk);
         let Some(it) = nodes
             .iter()
             .find(|it| it.node_name.as_deref() == Some(&name))

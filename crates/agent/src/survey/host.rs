@@ -51,7 +51,7 @@ pub(super) fn disks(desk: &Desk, vms: &[Asked]) -> Vec<DiskFound> {
         };
         let key = (cluster.clone(), member.name.clone());
         for disk in &spec.disks {
-            let path = images.path(&key, disk);
+            let path = images.path(&key, spec, disk);
             if let Ok(file) = std::fs::metadata(&path) {
                 found.push(DiskFound {
                     cluster: cluster.clone(),
@@ -70,7 +70,7 @@ pub(super) fn disks(desk: &Desk, vms: &[Asked]) -> Vec<DiskFound> {
 pub(super) fn allocated(desk: &Desk, vm: &Vm) -> Option<u64> {
     let own = vm.disks().filter(|disk| disk.shared.is_none());
     let each = own.map(|disk| {
-        let path = desk.vms.images().path(&vm.key(), disk);
+        let path = desk.vms.images().path(&vm.key(), vm.spec()?, disk);
         // Blocks of 512 bytes, whatever the file system's own (stat(2)).
         Some(std::fs::metadata(path).ok()?.blocks() * 512)
     });

@@ -139,7 +139,7 @@ async fn files(desk: &Desk, survey: &Survey) -> Vec<model::facts::FileFound> {
     let mut paths = Vec::new();
     for asked in &survey.vms {
         if let MemberKind::Vm { spec } = &asked.member.kind {
-            paths.extend([spec.kernel.clone(), spec.initrd.clone()]);
+            paths.extend(spec.boot_files().cloned());
         }
     }
     paths.sort();

@@ -3,10 +3,12 @@
 use super::extract::Named;
 use super::{App, to_the_end};
 use crate::problem::Problem;
+use crate::schema;
 use crate::view::{Endpoint, Host, JoinToken, Site, Topology, Vm};
 use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
+use model::libvirt::Found;
 use model::{HostName, SiteName};
 
 /// Every cloud, by name. Those of provider `kvm` are sites of our own agents.
@@ -83,6 +85,22 @@ pub(super) async fn host(
             "See the hosts with `transhume host list`.",
         )
     })
+}
+
+/// The domains that libvirt has on a host, linked or not.
+#[utoipa::path(
+    get, path = "/v1/hosts/{host}/domains", tag = "clouds", operation_id = "listDomains",
+    params(("host" = String, Path, description = "Name", example = "north-1")),
+    responses(
+        (status = 200, description = "The domains", body = Vec<schema::Found>),
+        (status = "default", description = "What went wrong", body = Problem, content_type = "application/problem+json"),
+    ),
+)]
+pub(super) async fn domains(
+    State(app): State<App>,
+    Named(name): Named<HostName>,
+) -> Result<Json<Vec<Found>>, Problem> {
+    app.domains(&name).await.map(Json)
 }
 
 /// A token with which one new host may join.

@@ -9,6 +9,7 @@ use async_trait::async_trait;
 use futures::StreamExt;
 use model::cluster::Cidr;
 use model::event::{Event, What};
+use model::libvirt::{BootFiles, Found, Image, Nic};
 use model::limits::Limits;
 use model::migration::{Figures, Kind, Migration, Options, Phase, Progress, State, Switch, VmMove};
 use model::news::Abilities;
@@ -51,6 +52,7 @@ pub fn vm_member(index: u8) -> Member {
                 initrd: "/boot/initrd".into(),
                 cmdline: "quiet".into(),
                 disks: Vec::new(),
+                libvirt: None,
             },
         },
     }
@@ -337,6 +339,39 @@ impl Service for Fake {
             up: true,
             hosts: vec![name("north-1")],
             vms: 2,
+        }])
+    }
+
+    async fn domains(&self, _: &model::HostName) -> Result<Vec<Found>, Problem> {
+        Ok(vec![Found {
+            name: "web".into(),
+            uuid: "8f7d1b52-6a0e-4a7e-9d61-0f3c3a1f0c11".into(),
+            running: true,
+            persistent: true,
+            autostart: false,
+            kind: "kvm".into(),
+            memory_mib: 128,
+            vcpus: 1,
+            machine: "pc-q35-10.0".into(),
+            cpu: "qemu64".into(),
+            boot: Some(BootFiles {
+                kernel: "/k".into(),
+                initrd: "/i".into(),
+                cmdline: "quiet".into(),
+            }),
+            nics: vec![Nic {
+                mac: name("52:54:00:77:00:0b"),
+                source: "bridge br0".into(),
+                device: Some("vnet0".into()),
+                model: "virtio".into(),
+            }],
+            images: vec![Image {
+                name: "vda".into(),
+                path: "/i/web.qcow2".into(),
+                format: model::vm::DiskFormat::Qcow2,
+                size: 1 << 30,
+            }],
+            obstacles: vec!["it has a TPM".into()],
         }])
     }
 

@@ -3,12 +3,13 @@
 use super::again::{Paces, may_pass};
 use super::run::Input;
 use super::{Mover, order};
-use crate::{Hosts, Registry};
+use crate::{Hosts, OrderError, Registry};
 use api::problem::Kind;
 use migration::gang::{Command, Event};
 use migration::plan::{BULK_SHARE, DRAIN_MS};
 use migration::schedule::{self, Schedule};
 use migration::script::Script;
+use model::libvirt::Description;
 use model::migration::{FlipOrder, Migration, Options};
 use model::news::{Answer, Hello};
 use model::order::{Order, Sending};
@@ -262,11 +263,17 @@ impl Steps {
                 _ => self.fail(&vm, problem.to_string()),
             };
         }
+        let domain = match self.describe(mover).await {
+            Ok(domain) => domain,
+            Err(error) if may_pass(&error) => return self.hitch(&vm, error.to_string()),
+            Err(error) => return self.fail(&vm, error.to_string()),
+        };
         let prepare = Order::PrepareTarget {
             migration: self.id.clone(),
             net,
             member: mover.member.clone(),
             source: mover.source.host.clone(),
+            domain,
         };
         match self.hosts.order(target, prepare).await {
             Ok(Answer::Prepared { relay }) => {
@@ -278,6 +285,23 @@ impl Steps {
             Ok(_) => self.fail(&vm, format!("'{target}' did not say where it listens")),
             Err(error) if may_pass(&error) => self.hitch(&vm, error.to_string()),
             Err(error) => self.fail(&vm, error.to_string()),
+        }
+    }
+
+    /// What a target must know of a libvirt domain. It may hold secrets: it goes from one agent to the
+    /// other, and nowhere else.
+    async fn describe(&self, mover: &Mover) -> Result<Option<Box<Description>>, OrderError> {
+        match &mover.member.kind {
+            MemberKind::Vm { spec } if spec.libvirt.is_some() => {}
+            _ => return Ok(None),
+        }
+        let describe = Order::DescribeDomain {
+            cluster: self.cluster.clone(),
+            vm: mover.member.name.clone(),
+        };
+        match self.hosts.order(&mover.source.host, describe).await? {
+            Answer::Domain { domain } => Ok(Some(domain)),
+            _ => Ok(None),
         }
     }
 

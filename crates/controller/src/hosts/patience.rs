@@ -32,6 +32,8 @@ pub(super) fn patience(order: &Order) -> Duration {
         | Order::Gate { .. }
         | Order::ListVms => seconds(10),
         Order::Link { .. }
+        | Order::FindDomains
+        | Order::DescribeDomain { .. }
         | Order::Unlink { .. }
         | Order::MeasureDelays { .. }
         | Order::Survey { .. } => seconds(20),

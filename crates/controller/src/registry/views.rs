@@ -2,9 +2,12 @@
 
 use super::Registry;
 use super::state::State;
+use crate::problems;
+use api::Problem;
 use api::view::{Cluster, Endpoint, Host, Site, Vm};
 use control::Key;
 use futures::future::join_all;
+use model::libvirt::Found;
 use model::news::{Answer, VmHere};
 use model::order::Order;
 use model::vm::VmState;
@@ -64,6 +67,19 @@ impl Registry {
             abilities: hello.abilities.clone(),
         });
         shown.collect()
+    }
+
+    /// The domains that libvirt has on a host.
+    ///
+    /// # Errors
+    /// When the host is not there, or has no libvirt.
+    pub async fn find_domains(&self, host: &HostName) -> Result<Vec<Found>, Problem> {
+        self.inner.state.lock().await.connected(self, host)?;
+        match self.inner.hosts.order(host, Order::FindDomains).await {
+            Ok(Answer::Domains { domains }) => Ok(domains),
+            Ok(_) => Ok(Vec::new()),
+            Err(error) => Err(problems::order(&error)),
+        }
     }
 
     /// Every site, by name.

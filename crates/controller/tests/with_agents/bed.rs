@@ -172,6 +172,7 @@ pub(crate) fn vm(name: &str, host: &str, number: u8) -> Member {
         initrd: "/i".into(),
         cmdline: String::new(),
         disks: Vec::new(),
+        libvirt: None,
     };
     Member {
         kind: MemberKind::Vm { spec },

@@ -5,6 +5,7 @@
 //!                          probe, to see the first answers, comes up meanwhile
 //! ```
 
+use crate::compare::{AWAY, libvirtd};
 use crate::folder::Folder;
 use crate::parts::{self, PartError};
 use crate::shop::{CLIENT_SITE, DiskLoad, Guest, HOME, Load, Shop, TALK_MS};
@@ -39,6 +40,8 @@ pub struct UpOptions {
     pub bond: BondMode,
     /// The VMs' disks, if they have any; the lab chooses where their image is.
     pub disk: Option<DiskLoad>,
+    /// Whether a libvirtd runs at north and south, which their agents know.
+    pub libvirt: bool,
     /// Folder of the guest; see [`Guest::find`].
     pub guest: Option<PathBuf>,
     /// The binary that the lab's processes are; the running one when `None`.
@@ -56,6 +59,7 @@ impl Default for UpOptions {
             encap: Encap::default(),
             bond: BondMode::default(),
             disk: None,
+            libvirt: false,
             guest: None,
             exe: None,
         }
@@ -162,9 +166,16 @@ async fn furnish(
     let (handle, plan) = (testbed.boxed(), testbed.plan());
     let client = parts::start_controller(handle, plan).await?;
     made(format!("controller at {}", plan.controller_site));
+    if options.libvirt {
+        for site in [HOME, AWAY].iter().filter_map(|name| plan.site(name)) {
+            libvirtd::start(handle, plan, site).await?;
+        }
+        made(format!("libvirtd at {HOME} and {AWAY}"));
+    }
     let agents = parts::AgentOptions {
         uplink_mbit: options.shaping.rate_mbit,
         bond: options.bond,
+        libvirt: options.libvirt,
     };
     let (agents, probe) = tokio::join!(
         parts::start_agents(handle, plan, &client, agents),

@@ -11,6 +11,8 @@
 mod judge;
 mod today;
 
+pub(crate) use today::daemon as libvirtd;
+
 pub(crate) use today::{INSIDE_COMMAND, inside_main};
 
 use crate::cli::{self, UpOptions};
@@ -30,7 +32,7 @@ use std::time::Duration;
 use today::{How, Today};
 
 /// Where the cluster goes from home.
-const AWAY: &str = "south";
+pub(crate) const AWAY: &str = "south";
 
 /// Probe and guests talk this long before the first migration.
 const WARM_UP: Duration = Duration::from_secs(3);

@@ -4,6 +4,7 @@ use super::PartError;
 use super::controller;
 use super::waiting::{apart, until};
 use crate::boxed::{BoxHandle, Program, SELF_EXE};
+use crate::compare::libvirtd;
 use crate::net::{Attachment, Network, Plan, SitePlan};
 use crate::shop;
 use agent::AgentConfig;
@@ -36,6 +37,13 @@ pub struct Options {
     pub uplink_mbit: f64,
     /// How the two data uplinks share the load.
     pub bond: BondMode,
+    /// Whether a libvirtd runs beside those that run VMs.
+    pub libvirt: bool,
+}
+
+/// The sites that have a libvirtd.
+fn with_libvirt(options: Options, site: &str) -> bool {
+    options.libvirt && [shop::HOME, crate::compare::AWAY].contains(&site)
 }
 
 /// Starts an agent at every site and waits until all of them have dialled in.
@@ -61,7 +69,14 @@ pub async fn start(
         file(&folder.join("token"), &token.token)?;
         file(&folder.join("agent.toml"), &text)?;
         let path = folder.join("agent.toml").to_string_lossy().into_owned();
-        let argv = [SELF_EXE, "agent", "--config", &path];
+        let words = ["agent", "--config", path.as_str()];
+        let argv = match with_libvirt(options, &site.name) {
+            true => libvirtd::beside(handle, &site.name, &words),
+            false => std::iter::once(SELF_EXE)
+                .chain(words)
+                .map(str::to_owned)
+                .collect(),
+        };
         // With the switches that it starts it stands for what every real host has to itself; the
         // guests it gives back to the ordinary scheduler.
         let program = Program::new(&site.name, argv).urgent().env("NO_COLOR", "1");
@@ -115,6 +130,7 @@ fn config(
         delay_port: DELAY_PORT,
         qemu: "qemu-system-x86_64".into(),
         uplink_mbit: options.uplink_mbit,
+        libvirt: with_libvirt(options, &site.name).then(|| "qemu:///system".to_owned()),
         vm_nice: 0,
         vm_memory_mib: 0,
         wall_offset_s: 0.0,
@@ -152,6 +168,7 @@ mod tests {
         let options = Options {
             uplink_mbit: 200.0,
             bond: BondMode::ActiveBackup,
+            libvirt: true,
         };
         for site in &plan.sites {
             let config = config(&plan, site, Path::new("/lab/sites/x"), options).unwrap();

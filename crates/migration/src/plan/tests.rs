@@ -126,6 +126,7 @@ impl Bed {
                         initrd: "/initrd".into(),
                         cmdline: String::new(),
                         disks: Vec::new(),
+                        libvirt: None,
                     },
                 },
             },

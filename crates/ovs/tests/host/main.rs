@@ -4,6 +4,7 @@
 //! One test at a time: they count packets, and two stages on two cores would count each other.
 
 mod bonds;
+mod bridged;
 mod guard;
 mod machine;
 mod reach;

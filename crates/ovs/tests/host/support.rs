@@ -245,5 +245,6 @@ fn spec() -> VmSpec {
         initrd: "/nowhere".into(),
         cmdline: String::new(),
         disks: Vec::new(),
+        libvirt: None,
     }
 }

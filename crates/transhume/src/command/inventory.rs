@@ -4,6 +4,7 @@ use super::Asking;
 use crate::cli::{Format, OfCluster};
 use crate::failure::Failure;
 use crate::{output, show};
+use model::HostName;
 use serde::Serialize;
 
 pub(super) async fn vms(asking: Asking, of: OfCluster) -> Result<(), Failure> {
@@ -17,6 +18,15 @@ pub(super) async fn vms(asking: Asking, of: OfCluster) -> Result<(), Failure> {
             .is_none_or(|cluster| vm.cluster == *cluster)
     });
     print(asking.format, &vms, |vms| show::vms(vms))
+}
+
+pub(super) async fn find(asking: Asking, host: HostName) -> Result<(), Failure> {
+    let domains = asking.client.domains(&host).await?;
+    let found: Vec<_> = domains
+        .into_iter()
+        .map(|domain| show::FoundDomain::new(domain, &host))
+        .collect();
+    print(asking.format, &found, |found| show::domains(found))
 }
 
 pub(super) async fn endpoints(asking: Asking, of: OfCluster) -> Result<(), Failure> {

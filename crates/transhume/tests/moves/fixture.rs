@@ -38,18 +38,26 @@ impl Lab {
         load: Load,
         disk: Option<DiskLoad>,
     ) -> Self {
-        let folder = PathBuf::from(format!("/tmp/th-mv-{name}-{}", std::process::id()));
         let options = UpOptions {
-            folder: Some(folder.clone()),
             vms,
             load,
             disk,
+            ..UpOptions::default()
+        };
+        Self::with(name, options).await
+    }
+
+    /// Brings one up as these say; its folder, guest and program are the tests' own.
+    pub(crate) async fn with(name: &str, options: UpOptions) -> Self {
+        let folder = PathBuf::from(format!("/tmp/th-mv-{name}-{}", std::process::id()));
+        let options = UpOptions {
+            folder: Some(folder.clone()),
             guest: Some(PathBuf::from(concat!(
                 env!("CARGO_MANIFEST_DIR"),
                 "/../../target/guest"
             ))),
             exe: Some(PathBuf::from(env!("CARGO_BIN_EXE_transhume"))),
-            ..UpOptions::default()
+            ..options
         };
         match cli::up(&options, &mut |_| {}).await {
             Ok(standing) => Self { standing, folder },

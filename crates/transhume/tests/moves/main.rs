@@ -6,6 +6,8 @@
 
 mod disks;
 mod fixture;
+#[cfg(feature = "libvirt")]
+mod libvirt;
 mod lost;
 mod matrix;
 mod plain;

@@ -51,7 +51,7 @@ pub(super) fn uri(site: &SitePlan) -> String {
 ///
 /// # Errors
 /// It ended, or took too long; with the end of its log.
-pub(super) async fn start(
+pub(crate) async fn start(
     handle: &BoxHandle,
     plan: &Plan,
     site: &SitePlan,
@@ -88,7 +88,7 @@ pub(super) fn virsh<'a>(site: &str, words: impl IntoIterator<Item = &'a str>) ->
 }
 
 /// The site's folder, outside of the box as well.
-pub(super) fn root(handle: &BoxHandle, site: &str) -> PathBuf {
+pub(crate) fn root(handle: &BoxHandle, site: &str) -> PathBuf {
     handle.folder().join(format!("sites/{site}/libvirt"))
 }
 
@@ -128,22 +128,37 @@ const QEMU_CONF: &str = "user = \"root\"\ngroup = \"root\"\nsecurity_driver = \"
     namespaces = []\ncgroup_controllers = []\nstdio_handler = \"file\"\nremember_owner = 0\n\
     dynamic_ownership = 0\n";
 
-/// The hidden subcommand: the site's folder and its name; becomes libvirtd. Returns an exit code only
-/// when it cannot.
+/// The hidden subcommand: the site's folder and its name; becomes libvirtd, or our own program with the words
+/// that follow, which then sees the host as libvirtd does. Returns an exit code only when it cannot.
 pub(crate) fn inside_main(args: &[OsString]) -> i32 {
-    let [root, name] = args else {
+    let [root, name, words @ ..] = args else {
         eprintln!("a folder and a name are needed");
         return 2;
     };
     let error = match furnish(Path::new(root), name) {
-        Ok(()) => Command::new("libvirtd")
-            .args(["--listen", "--config", "/etc/libvirt/libvirtd.conf"])
-            .args(["--pid-file", "/run/libvirt/libvirtd.pid"])
-            .exec(),
         Err(error) => error,
+        Ok(()) if !words.is_empty() => match std::env::current_exe() {
+            Ok(exe) => Command::new(exe).args(words).exec(),
+            Err(error) => error,
+        },
+        Ok(()) => match forgo_setgroups() {
+            Ok(()) => Command::new("libvirtd")
+                .args(["--listen", "--config", "/etc/libvirt/libvirtd.conf"])
+                .args(["--pid-file", "/run/libvirt/libvirtd.pid"])
+                .exec(),
+            Err(error) => error,
+        },
     };
-    eprintln!("cannot become libvirtd: {error}");
+    eprintln!("cannot become libvirtd, or what sees what it sees: {error}");
     1
+}
+
+/// How our own program is started beside a site's libvirtd, so that both see the same files.
+pub(crate) fn beside(handle: &BoxHandle, site: &str, words: &[&str]) -> Vec<String> {
+    let root = root(handle, site).to_string_lossy().into_owned();
+    let first = [SELF_EXE, INSIDE_COMMAND, root.as_str(), site];
+    let all = first.into_iter().chain(words.iter().copied());
+    all.map(str::to_owned).collect()
 }
 
 fn furnish(root: &Path, name: &OsStr) -> io::Result<()> {
@@ -163,7 +178,7 @@ fn furnish(root: &Path, name: &OsStr) -> io::Result<()> {
     }
     let hosts = Some(&root.join(HOSTS));
     mount(hosts, "/etc/hosts", none, MsFlags::MS_BIND, none)?;
-    forgo_setgroups()
+    Ok(())
 }
 
 /// Lets setgroups(2) do nothing and say that it did. libvirt calls it before every program that it

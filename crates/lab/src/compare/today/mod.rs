@@ -9,7 +9,7 @@
 //! - [`moving`]: the cluster moved.
 //! - [`heard`]: when what happened.
 
-mod daemon;
+pub(crate) mod daemon;
 mod domain;
 mod heard;
 mod layer2;

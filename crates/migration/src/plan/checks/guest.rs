@@ -137,7 +137,7 @@ fn files(candidate: &Candidate<'_>, spec: &VmSpec, here: &Facts, there: &Facts) 
         let file = facts.files.iter().find(|file| file.path == path);
         file.and_then(|file| file.digest.clone())
     };
-    for path in [&spec.kernel, &spec.initrd] {
+    for path in spec.boot_files() {
         let shown = path.display();
         let target = &candidate.target.host;
         match (of(here, path), of(there, path)) {
