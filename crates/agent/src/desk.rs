@@ -1,31 +1,28 @@
-//! Each order to the part that carries it out.
+//! Everything the agent works with. What is done with it on an order is in [`crate::orders`].
 
 use crate::clock::Clock;
 use crate::domains::Domains;
-use crate::kept::domain_of;
 use crate::relay::catalogues::Catalogues;
 use crate::relay::listener::{self, Expectations};
 use crate::relay::shelves::Shelves;
 use crate::stall::{self, Waits};
 use crate::survey::{self, Known, tunnels};
-use crate::vms::{Start, Vms};
-use crate::{AgentConfig, AgentError, alive, delays, flips, incoming, outgoing, selftest};
+use crate::vms::Vms;
+use crate::{AgentConfig, AgentError, delays, incoming, outgoing, selftest};
 use identity::{Credentials, tls};
-use model::news::{Abilities, Answer, Hello, News};
-use model::order::{Order, PROTOCOL};
-use model::vm::VmState;
-use model::{ClusterName, Member, MemberKind, MigrationId, VmName};
+use model::news::{Abilities, Hello, News};
+use model::order::PROTOCOL;
+use model::{MigrationId, VmName};
 use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::ops::Deref;
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::mpsc;
 
 pub use crate::vms::Key;
 pub use ovs::Host;
 
-type Move = (MigrationId, VmName);
+pub(crate) type Move = (MigrationId, VmName);
 
 /// Everything the agent works with. Clones are the same desk.
 #[derive(Clone)]
@@ -47,17 +44,17 @@ pub struct Inner {
     pub expectations: Expectations,
     /// Pages that VMs on their way here may refer to.
     pub shelves: Arc<Shelves>,
-    catalogues: Catalogues,
+    pub(crate) catalogues: Catalogues,
     /// What the host can do.
     pub abilities: Abilities,
     /// What surveys keep.
     pub known: Known,
     /// What an ordinary thread waits for a CPU here.
-    stall: Arc<Mutex<Waits>>,
-    tls: Arc<rustls::ClientConfig>,
-    inbox: Mutex<Option<mpsc::UnboundedReceiver<News>>>,
-    outgoing: Mutex<HashMap<Move, mpsc::Sender<outgoing::Command>>>,
-    incoming: Mutex<HashMap<Move, mpsc::Sender<incoming::Command>>>,
+    pub(crate) stall: Arc<Mutex<Waits>>,
+    pub(crate) tls: Arc<rustls::ClientConfig>,
+    pub(crate) inbox: Mutex<Option<mpsc::UnboundedReceiver<News>>>,
+    pub(crate) outgoing: Mutex<HashMap<Move, mpsc::Sender<outgoing::Command>>>,
+    pub(crate) incoming: Mutex<HashMap<Move, mpsc::Sender<incoming::Command>>>,
 }
 
 impl Deref for Desk {
@@ -175,417 +172,6 @@ impl Desk {
     pub fn tls(&self) -> Arc<rustls::ClientConfig> {
         self.tls.clone()
     }
-
-    /// Carries out an order.
-    ///
-    /// # Errors
-    /// One plain sentence with the way out.
-    pub async fn carry_out(&self, order: Order) -> Result<Answer, String> {
-        match order {
-            Order::Apply {
-                nets,
-                entries,
-                removed,
-                at,
-                migration,
-            } => {
-                flips::apply(
-                    self,
-                    flips::Change {
-                        nets,
-                        entries,
-                        removed,
-                        at,
-                        migration,
-                    },
-                )
-                .await
-            }
-            Order::Replace { slice } => done(self.host.replace(slice).await),
-            Order::Link { net, member } => done(self.host.link(&net, &member).await),
-            Order::Unlink { cluster, vm } => done(self.host.unlink(&cluster, &vm).await),
-            Order::StartVm { cluster, member } => self.start(cluster, member).await,
-            Order::StopVm { cluster, vm } => {
-                let key = (cluster, vm);
-                match self.vms.give_back(&key).await {
-                    true => {
-                        self.vms.images().keep_outside(&key);
-                        done(self.host.unlink(&key.0, &key.1).await)
-                    }
-                    false => self.remove(&key).await,
-                }
-            }
-            Order::FindDomains => {
-                let found = self.vms.domains().list().await;
-                let found = found.map(|domains| Answer::Domains { domains });
-                found.map_err(|error| error.to_string())
-            }
-            Order::DescribeDomain { cluster, vm } => self.describe(&(cluster, vm)).await,
-            Order::PrepareTarget {
-                migration,
-                net,
-                member,
-                source,
-                domain,
-            } => {
-                let coming = incoming::Coming {
-                    migration,
-                    net,
-                    member,
-                    source,
-                    domain,
-                };
-                self.prepare(coming).await
-            }
-            Order::Migrate {
-                migration,
-                cluster,
-                vm,
-                relay,
-                target,
-                locator,
-                how,
-            } => {
-                let job = outgoing::Job {
-                    held: self.abilities.prediction
-                        && how.order != model::migration::FlipOrder::Redirect,
-                    migration,
-                    cluster,
-                    vm,
-                    relay,
-                    target,
-                    locator,
-                    how,
-                };
-                self.send(job).await
-            }
-            Order::Arm {
-                migration,
-                vm,
-                stop_at,
-                sprint_ms,
-            } => {
-                self.tell_out(&(migration, vm), |reply| outgoing::Command::Arm {
-                    stop_at,
-                    sprint_ms,
-                    reply,
-                })
-                .await
-            }
-            Order::Pace {
-                migration,
-                vm,
-                slow,
-            } => {
-                self.tell_out(&(migration, vm), |reply| outgoing::Command::Pace {
-                    slow,
-                    reply,
-                })
-                .await
-            }
-            Order::Release { migration, vm } => {
-                self.tell_out(&(migration, vm), outgoing::Command::Release)
-                    .await
-            }
-            Order::Continue { migration, vm } => {
-                self.tell_out(&(migration, vm), outgoing::Command::Continue)
-                    .await
-            }
-            Order::Gate { migration, vm } => {
-                self.tell_out(&(migration, vm), outgoing::Command::Gate)
-                    .await
-            }
-            Order::AbortSource { migration, vm } => {
-                let key = (migration, vm);
-                let known = forget(&self.outgoing, &key);
-                match ask(known, outgoing::Command::Abort).await {
-                    Some(result) => result,
-                    None => self.stay(&key).await,
-                }
-            }
-            Order::ReturnQueue {
-                migration,
-                vm,
-                wait_ms,
-            } => {
-                self.tell_in(&(migration, vm), |reply| {
-                    incoming::Command::ReturnQueue(wait_ms, reply)
-                })
-                .await
-            }
-            Order::DiscardTarget {
-                migration,
-                cluster,
-                vm,
-            } => {
-                let key = (migration, vm.clone());
-                let known = self.tell_in(&key, incoming::Command::Discard).await;
-                if known.is_ok() {
-                    forget(&self.incoming, &key);
-                }
-                match (known, self.vms.get(&(cluster.clone(), vm.clone()))) {
-                    (Ok(answer), _) => Ok(answer),
-                    (Err(_), Some(it)) if it.state().await == VmState::Running => {
-                        Err(format!("'{vm}' runs on this host; it is not discarded"))
-                    }
-                    // The receiver is gone: what may be left is a process and a port.
-                    (Err(_), _) => self.remove(&(cluster, vm)).await,
-                }
-            }
-            Order::FinishSource {
-                migration,
-                cluster,
-                vm,
-            } => {
-                let key = (migration, vm.clone());
-                let _ = self.tell_out(&key, outgoing::Command::Finish).await;
-                forget(&self.outgoing, &key);
-                let key = (cluster, vm);
-                // Nothing may make it resume on its way out.
-                let left = self.vms.leave(&key).await;
-                left.map_err(|error| error.to_string())?;
-                self.vms.images().remove(&key);
-                self.remove(&key).await
-            }
-            Order::FinishTarget {
-                migration,
-                cluster,
-                vm,
-            } => {
-                let key = (migration, vm.clone());
-                if let Some(commands) = forget(&self.incoming, &key) {
-                    let _ = commands.send(incoming::Command::Finish).await;
-                }
-                let key = (cluster, vm);
-                // Not every way to here has verified it, and its source goes next.
-                if let Some(vm) = self.vms.get(&key) {
-                    self.settled(&vm).await?;
-                    vm.define().await.map_err(|error| error.to_string())?;
-                }
-                done(self.host.set_arrivals(&key, None).await)
-            }
-            Order::Verify {
-                cluster,
-                vm,
-                wait_ms,
-            } => self.verify(&(cluster, vm), wait_ms).await,
-            Order::MeasureDelays { hosts } => Ok(Answer::Delays {
-                one_way_ms: delays::measure(hosts).await,
-                stall_ms: self.stall.lock().map_or(0.0, |waits| waits.longest_ms()),
-            }),
-            Order::ListVms => Ok(Answer::Vms {
-                vms: self.vms.here().await,
-            }),
-            Order::Survey { survey } => Ok(Answer::Facts {
-                facts: Box::new(survey::survey(self, *survey).await),
-            }),
-        }
-    }
-
-    /// An abort for a VM that an earlier agent of this host was sending.
-    async fn stay(&self, key: &Move) -> Result<Answer, String> {
-        let all = self.vms.all();
-        let it = all.iter().find(|vm| {
-            vm.record.member.name == key.1
-                && vm.moving().is_none_or(|moving| moving.migration == key.0)
-        });
-        let vm = it.ok_or_else(|| unknown(key))?;
-        self.host
-            .set_arrivals(&vm.key(), None)
-            .await
-            .map_err(|error| error.to_string())?;
-        vm.stay().await;
-        Ok(Answer::Queue { packets: 0 })
-    }
-
-    /// VMs that an earlier agent of this host was sending: one that still runs here stays, one that was
-    /// handed over is told, and waits for who knows.
-    async fn after_restart(&self) {
-        for vm in self.vms.all() {
-            let Some(moving) = vm.moving() else { continue };
-            if !moving.relinquished {
-                vm.stay().await;
-            }
-            let (migration, vm) = (moving.migration, vm.record.member.name.clone());
-            let reason = "the agent was restarted while it was sending".to_owned();
-            let _ = self.news.send(match moving.relinquished {
-                true => News::Failed {
-                    migration,
-                    vm,
-                    reason,
-                    in_doubt: true,
-                },
-                false => News::Interrupted {
-                    migration,
-                    vm,
-                    reason,
-                },
-            });
-        }
-    }
-
-    async fn start(&self, cluster: ClusterName, member: Member) -> Result<Answer, String> {
-        let key = (cluster, member.name.clone());
-        let ports = self.host.ports().await;
-        let port = ports
-            .get(&key)
-            .ok_or_else(|| format!("'{}' has no port on this host; link it first", member.name))?;
-        if domain_of(&member).is_some() {
-            let attached = self.vms.attach(&port.net, &member, &port.ifname).await;
-            let vm = attached.map_err(|error| error.to_string())?;
-            return done(self.settle_tap(&vm).await);
-        }
-        let tap = self
-            .host
-            .open_tap(&key)
-            .await
-            .map_err(|error| error.to_string())?;
-        done(
-            self.vms
-                .start(&port.net, &member, &port.ifname, tap, Start::Boot)
-                .await,
-        )
-    }
-
-    async fn remove(&self, key: &Key) -> Result<Answer, String> {
-        self.vms.end(key).await;
-        self.vms.images().remove_arriving(key);
-        done(self.host.unlink(&key.0, &key.1).await)
-    }
-
-    async fn describe(&self, key: &Key) -> Result<Answer, String> {
-        let vm = self
-            .vms
-            .get(key)
-            .ok_or_else(|| format!("'{}' does not run on this host", key.1))?;
-        let domain = vm.describe().await.map_err(|error| error.to_string())?;
-        Ok(Answer::Domain {
-            domain: Box::new(domain),
-        })
-    }
-
-    /// A tap that somebody else made waits as long as our own.
-    pub(crate) async fn settle_tap(&self, vm: &crate::vms::Vm) -> Result<(), AgentError> {
-        match &vm.behind {
-            Some(tap) => Ok(self.host.settle_tap(tap).await?),
-            None => Ok(()),
-        }
-    }
-
-    async fn prepare(&self, coming: incoming::Coming) -> Result<Answer, String> {
-        let key = (coming.migration.clone(), coming.member.name.clone());
-        let (relay, commands) = incoming::prepare(self, coming)
-            .await
-            .map_err(|error| error.to_string())?;
-        if let Ok(mut all) = self.incoming.lock() {
-            all.insert(key, commands);
-        }
-        Ok(Answer::Prepared { relay })
-    }
-
-    async fn send(&self, job: outgoing::Job) -> Result<Answer, String> {
-        let vm = self
-            .vms
-            .get(&(job.cluster.clone(), job.vm.clone()))
-            .ok_or_else(|| format!("'{}' does not run on this host", job.vm))?;
-        if let Some(spec) = vm.spec() {
-            let named = self.vms.images().name_outside(&vm.key(), spec);
-            named.map_err(|error| error.to_string())?;
-        }
-        let key = (job.migration.clone(), job.vm.clone());
-        let around = outgoing::Surroundings {
-            host: self.host.clone(),
-            clock: self.clock.clone(),
-            news: self.news.clone(),
-            tls: self.tls.clone(),
-            catalogues: self.catalogues.clone(),
-        };
-        let commands = outgoing::begin(job, vm, around)
-            .await
-            .map_err(|error| error.to_string())?;
-        if let Ok(mut all) = self.outgoing.lock() {
-            all.insert(key, commands);
-        }
-        Ok(Answer::Done)
-    }
-
-    async fn tell_out(
-        &self,
-        key: &Move,
-        command: impl FnOnce(outgoing::Reply) -> outgoing::Command,
-    ) -> Result<Answer, String> {
-        let commands = self
-            .outgoing
-            .lock()
-            .ok()
-            .and_then(|all| all.get(key).cloned());
-        ask(commands, command)
-            .await
-            .unwrap_or_else(|| Err(unknown(key)))
-    }
-
-    async fn tell_in(
-        &self,
-        key: &Move,
-        command: impl FnOnce(outgoing::Reply) -> incoming::Command,
-    ) -> Result<Answer, String> {
-        let commands = self
-            .incoming
-            .lock()
-            .ok()
-            .and_then(|all| all.get(key).cloned());
-        ask(commands, command)
-            .await
-            .unwrap_or_else(|| Err(unknown(key)))
-    }
-
-    /// Whether a VM that has just been resumed lives.
-    async fn verify(&self, key: &Key, wait_ms: f64) -> Result<Answer, String> {
-        let vm = self
-            .vms
-            .get(key)
-            .ok_or_else(|| format!("'{}' has no process on this host", key.1))?;
-        let patience = Duration::from_secs_f64(wait_ms.clamp(1.0, 60_000.0) / 1000.0);
-        alive::within(&self.host.tap_io(), &vm.record, patience).await?;
-        self.settled(&vm).await
-    }
-
-    /// The source's images go after this: ours must be durable.
-    async fn settled(&self, vm: &crate::vms::Vm) -> Result<Answer, String> {
-        let MemberKind::Vm { spec } = &vm.record.member.kind else {
-            return Ok(Answer::Done);
-        };
-        match self.vms.images().settle(&vm.key(), spec).await {
-            Ok(()) => Ok(Answer::Done),
-            Err(error) => Err(format!(
-                "the images of '{}' could not be made durable on this host: {error}",
-                vm.record.member.name
-            )),
-        }
-    }
-}
-
-async fn ask<C>(
-    commands: Option<mpsc::Sender<C>>,
-    command: impl FnOnce(outgoing::Reply) -> C,
-) -> Option<Result<Answer, String>> {
-    let (reply, answer) = oneshot::channel();
-    commands?.send(command(reply)).await.ok()?;
-    answer.await.ok()
-}
-
-fn unknown((migration, vm): &Move) -> String {
-    format!("migration {migration} of '{vm}' is not known on this host")
-}
-
-fn forget<C>(map: &Mutex<HashMap<Move, C>>, key: &Move) -> Option<C> {
-    map.lock().ok()?.remove(key)
-}
-
-fn done<T, E: std::fmt::Display>(result: Result<T, E>) -> Result<Answer, String> {
-    result
-        .map(|_| Answer::Done)
-        .map_err(|error| error.to_string())
 }
 
 async fn abilities(config: &AgentConfig, vms: &Vms, host: &Host) -> Abilities {

@@ -33,6 +33,7 @@ pub mod domains;
 pub mod flips;
 pub mod incoming;
 pub mod kept;
+mod orders;
 pub mod outgoing;
 mod precedence;
 pub mod relay;
@@ -41,6 +42,7 @@ pub mod session;
 pub mod stall;
 pub mod survey;
 mod telling;
+mod vm;
 pub mod vms;
 
 pub use config::AgentConfig;
