@@ -47,7 +47,11 @@ impl Host {
     /// Makes a VM's tap with a long queue, or what takes the place of one that is not ours. Nothing leads to
     /// it until the directory says that the VM is here.
     pub async fn link_vm(&self, net: &Net, member: &Member) -> Result<LinkedPort> {
-        self.link_as(PortKind::of(member), net, member).await
+        let kind = match PortKind::of(member) {
+            PortKind::Bridged => PortKind::Bridged,
+            _ => PortKind::Vm,
+        };
+        self.link_as(kind, net, member).await
     }
 
     /// Makes the port that a member needs.
