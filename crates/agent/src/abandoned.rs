@@ -5,17 +5,19 @@
 //! held: when more is left than the socket takes, it hangs, and nobody can tell it to stop. The next
 //! agent therefore takes the reading end out of it and reads what comes; it goes nowhere.
 
-use std::os::fd::{FromRawFd, OwnedFd};
 use tokio::io::AsyncReadExt;
 
 /// Reads a process's socket with this inode until its end, aside. Does nothing where it is not found or
 /// not allowed.
 pub(crate) fn drain(pid: i32, inode: u64) {
-    let Some(number) = find(pid, inode) else {
-        return;
+    let wanted = format!("socket:[{inode}]");
+    let is_it = |number| {
+        let target = std::fs::read_link(format!("/proc/{pid}/fd/{number}"));
+        target.is_ok_and(|target| target.as_os_str() == wanted.as_str())
     };
-    let stream = match take(pid, number) {
-        Ok(socket) => std::os::unix::net::UnixStream::from(socket),
+    let stream = match ovs::descriptor::of_process(pid, is_it) {
+        Ok(Some(socket)) => std::os::unix::net::UnixStream::from(socket),
+        Ok(None) => return,
         Err(error) => {
             tracing::warn!(%error, pid, "the stream of an earlier agent cannot be read");
             return;
@@ -31,32 +33,6 @@ pub(crate) fn drain(pid: i32, inode: u64) {
         let mut buffer = vec![0; 64 << 10];
         while stream.read(&mut buffer).await.is_ok_and(|read| read > 0) {}
     });
-}
-
-fn find(pid: i32, inode: u64) -> Option<i32> {
-    let wanted = format!("socket:[{inode}]");
-    let all = std::fs::read_dir(format!("/proc/{pid}/fd")).ok()?;
-    let mut here = all.flatten().filter(|entry| {
-        std::fs::read_link(entry.path()).is_ok_and(|target| target.as_os_str() == wanted.as_str())
-    });
-    here.next()?.file_name().to_str()?.parse().ok()
-}
-
-/// pidfd_getfd(2).
-#[allow(unsafe_code)]
-fn take(pid: i32, number: i32) -> std::io::Result<OwnedFd> {
-    let owned = |result: libc::c_long| {
-        if result < 0 {
-            return Err(std::io::Error::last_os_error());
-        }
-        // SAFETY: the kernel has just made this descriptor for us.
-        Ok(unsafe { OwnedFd::from_raw_fd(result as i32) })
-    };
-    // SAFETY: system calls without a pointer.
-    let process = owned(unsafe { libc::syscall(libc::SYS_pidfd_open, pid, 0) })?;
-    let raw = std::os::fd::AsRawFd::as_raw_fd(&process);
-    // SAFETY: as above; `process` is open until the end of the function.
-    owned(unsafe { libc::syscall(libc::SYS_pidfd_getfd, raw, number, 0) })
 }
 
 #[cfg(test)]

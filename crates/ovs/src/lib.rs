@@ -24,6 +24,7 @@ pub mod conntrack;
 mod converge;
 pub mod daemons;
 mod database;
+pub mod descriptor;
 pub mod error;
 pub mod frames;
 pub mod gate;

@@ -6,6 +6,7 @@
 //! comes up; otherwise router solicitations and multicast reports of the host would wait in the
 //! queue and reach the guest.
 
+use crate::descriptor;
 use crate::error::{Error, Result};
 use crate::netlink::{LinkState, Netlink};
 use crate::netns::Netns;
@@ -127,29 +128,15 @@ fn header(tap: &OwnedFd) -> std::io::Result<usize> {
 /// The descriptor of a tap that another process has open, of this name. It is the same queue: what is read
 /// here is not read there.
 pub fn of_process(pid: i32, ifname: &str) -> std::io::Result<OwnedFd> {
-    let wanted = |number: &i32| {
+    let wanted = |number: i32| {
         let about = std::fs::read_to_string(format!("/proc/{pid}/fdinfo/{number}"));
         about.is_ok_and(|text| {
             let mut words = text.lines().filter_map(|line| line.strip_prefix("iff:"));
             words.any(|name| name.trim() == ifname)
         })
     };
-    let all = std::fs::read_dir(format!("/proc/{pid}/fd"))?.flatten();
-    let mut numbers = all.filter_map(|entry| entry.file_name().to_str()?.parse::<i32>().ok());
-    let number = numbers.find(wanted).ok_or_else(|| {
-        std::io::Error::other(format!("process {pid} does not have {ifname} open"))
-    })?;
-    let owned = |result: libc::c_long| {
-        if result < 0 {
-            return Err(std::io::Error::last_os_error());
-        }
-        // SAFETY: the kernel has just made this descriptor for us.
-        Ok(unsafe { OwnedFd::from_raw_fd(result as i32) })
-    };
-    // SAFETY: system calls without a pointer (pidfd_open(2), pidfd_getfd(2)).
-    let process = owned(unsafe { libc::syscall(libc::SYS_pidfd_open, pid, 0) })?;
-    // SAFETY: as above; `process` is open until the end of the function.
-    owned(unsafe { libc::syscall(libc::SYS_pidfd_getfd, process.as_raw_fd(), number, 0) })
+    descriptor::of_process(pid, wanted)?
+        .ok_or_else(|| std::io::Error::other(format!("process {pid} does not have {ifname} open")))
 }
 
 /// Attaches to the tap of this name, making one that vanishes with the descriptor when there is none.
