@@ -103,10 +103,12 @@ impl Desk {
                 stop_at,
                 sprint_ms,
             } => {
-                self.tell_out(&(migration, vm), |reply| outgoing::Command::Arm {
-                    stop_at,
-                    sprint_ms,
-                    reply,
+                tell(&self.outgoing, &(migration, vm), |reply| {
+                    outgoing::Command::Arm {
+                        stop_at,
+                        sprint_ms,
+                        reply,
+                    }
                 })
                 .await
             }
@@ -115,23 +117,24 @@ impl Desk {
                 vm,
                 slow,
             } => {
-                self.tell_out(&(migration, vm), |reply| outgoing::Command::Pace {
-                    slow,
-                    reply,
+                tell(&self.outgoing, &(migration, vm), |reply| {
+                    outgoing::Command::Pace { slow, reply }
                 })
                 .await
             }
             Order::Release { migration, vm } => {
-                self.tell_out(&(migration, vm), outgoing::Command::Release)
-                    .await
+                tell(&self.outgoing, &(migration, vm), outgoing::Command::Release).await
             }
             Order::Continue { migration, vm } => {
-                self.tell_out(&(migration, vm), outgoing::Command::Continue)
-                    .await
+                tell(
+                    &self.outgoing,
+                    &(migration, vm),
+                    outgoing::Command::Continue,
+                )
+                .await
             }
             Order::Gate { migration, vm } => {
-                self.tell_out(&(migration, vm), outgoing::Command::Gate)
-                    .await
+                tell(&self.outgoing, &(migration, vm), outgoing::Command::Gate).await
             }
             Order::AbortSource { migration, vm } => {
                 let key = (migration, vm);
@@ -146,7 +149,7 @@ impl Desk {
                 vm,
                 wait_ms,
             } => {
-                self.tell_in(&(migration, vm), |reply| {
+                tell(&self.incoming, &(migration, vm), |reply| {
                     incoming::Command::ReturnQueue(wait_ms, reply)
                 })
                 .await
@@ -157,7 +160,7 @@ impl Desk {
                 vm,
             } => {
                 let key = (migration, vm.clone());
-                let known = self.tell_in(&key, incoming::Command::Discard).await;
+                let known = tell(&self.incoming, &key, incoming::Command::Discard).await;
                 if known.is_ok() {
                     forget(&self.incoming, &key);
                 }
@@ -176,7 +179,7 @@ impl Desk {
                 vm,
             } => {
                 let key = (migration, vm.clone());
-                let _ = self.tell_out(&key, outgoing::Command::Finish).await;
+                let _ = tell(&self.outgoing, &key, outgoing::Command::Finish).await;
                 forget(&self.outgoing, &key);
                 let key = (cluster, vm);
                 // Nothing may make it resume on its way out.
@@ -347,36 +350,6 @@ impl Desk {
         Ok(Answer::Done)
     }
 
-    async fn tell_out(
-        &self,
-        key: &Move,
-        command: impl FnOnce(outgoing::Reply) -> outgoing::Command,
-    ) -> Result<Answer, String> {
-        let commands = self
-            .outgoing
-            .lock()
-            .ok()
-            .and_then(|all| all.get(key).cloned());
-        ask(commands, command)
-            .await
-            .unwrap_or_else(|| Err(unknown(key)))
-    }
-
-    async fn tell_in(
-        &self,
-        key: &Move,
-        command: impl FnOnce(outgoing::Reply) -> incoming::Command,
-    ) -> Result<Answer, String> {
-        let commands = self
-            .incoming
-            .lock()
-            .ok()
-            .and_then(|all| all.get(key).cloned());
-        ask(commands, command)
-            .await
-            .unwrap_or_else(|| Err(unknown(key)))
-    }
-
     /// Whether a VM that has just been resumed lives.
     async fn verify(&self, key: &Key, wait_ms: f64) -> Result<Answer, String> {
         let vm = self
@@ -401,6 +374,18 @@ impl Desk {
             )),
         }
     }
+}
+
+/// Gives a command to the half of a VM's migration that is here.
+async fn tell<C>(
+    halves: &Mutex<HashMap<Move, mpsc::Sender<C>>>,
+    key: &Move,
+    command: impl FnOnce(outgoing::Reply) -> C,
+) -> Result<Answer, String> {
+    let commands = halves.lock().ok().and_then(|all| all.get(key).cloned());
+    ask(commands, command)
+        .await
+        .unwrap_or_else(|| Err(unknown(key)))
 }
 
 async fn ask<C>(
