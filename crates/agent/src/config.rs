@@ -48,6 +48,10 @@ pub struct AgentConfig {
     /// What is kept of each host that sends VMs here while it does, so that pages can be told by others, MiB.
     #[serde(default = "page_store_mib")]
     pub page_store_mib: u32,
+    /// Whether endpoints of other LISP sites are reached from this host: UDP ports 4341 and 4342 of its underlay
+    /// address.
+    #[serde(default)]
+    pub lisp: bool,
     /// The host's Open vSwitch.
     pub ovs: ovs::HostConfig,
 }

@@ -2,6 +2,7 @@
 
 use crate::clock::Clock;
 use crate::domains::Domains;
+use crate::gateway::Gateways;
 use crate::relay::catalogues::Catalogues;
 use crate::relay::listener::{self, Expectations};
 use crate::relay::shelves::Shelves;
@@ -45,6 +46,8 @@ pub struct Inner {
     /// Pages that VMs on their way here may refer to.
     pub shelves: Arc<Shelves>,
     pub(crate) catalogues: Catalogues,
+    /// The way to endpoints outside; none where the host has no part in it.
+    pub(crate) gateways: Option<Gateways>,
     /// What the host can do.
     pub abilities: Abilities,
     /// What surveys keep.
@@ -99,12 +102,20 @@ impl Desk {
                 tunnels::listen(underlay, config.delay_port).await;
             }
         }
+        let gateways = match config.ovs.underlay.first() {
+            Some(underlay) if config.lisp => {
+                let name = config.host.clone();
+                Some(Gateways::open(host.clone(), name, underlay.address).await?)
+            }
+            _ => None,
+        };
         let abilities = abilities(&config, &vms, &host).await;
         let (news, inbox) = mpsc::unbounded_channel();
         let desk = Self(Arc::new(Inner {
             tls: tls::client(own)?,
             shelves: Arc::new(Shelves::new(config.page_store_mib)),
             catalogues: Catalogues::default(),
+            gateways,
             config,
             host,
             vms,
@@ -126,6 +137,13 @@ impl Desk {
         });
         desk.after_restart().await;
         Ok(desk)
+    }
+
+    /// The host holds other rows of the directory than before.
+    pub(crate) fn rows_changed(&self) {
+        if let Some(gateways) = &self.gateways {
+            gateways.refresh();
+        }
     }
 
     /// The news, for the session; once.

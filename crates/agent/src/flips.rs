@@ -43,6 +43,7 @@ pub async fn apply(desk: &Desk, change: Change) -> Result<Answer, String> {
             .apply(nets, entries, removed)
             .await
             .map_err(|error| error.to_string())?;
+        desk.rows_changed();
         return Ok(Answer::Done);
     };
     let ports = desk.host.ports().await;
@@ -62,6 +63,7 @@ pub async fn apply(desk: &Desk, change: Change) -> Result<Answer, String> {
             return;
         }
         let acked = desk.clock.now();
+        desk.rows_changed();
         for (_, vm) in keys {
             let _ = desk.news.send(News::Flipped {
                 migration: migration.clone(),

@@ -7,6 +7,7 @@
 //! | [`clock`] | the controller's clock, as seen from here |
 //! | [`session`] | the connection to the controller: join, dial, reconnect, frames |
 //! | [`desk`] | each order to the part that carries it out |
+//! | [`gateway`] | endpoints outside, through LISP |
 //! | [`flips`] | changes of rules, now or at their moment |
 //! | [`disks`] | images, and their way to another host |
 //! | [`vms`] | QEMU processes: start, adopt after a restart, end |
@@ -31,6 +32,7 @@ pub mod disks;
 #[cfg_attr(not(feature = "libvirt"), path = "domains_absent.rs")]
 pub mod domains;
 pub mod flips;
+pub mod gateway;
 pub mod incoming;
 pub mod kept;
 mod orders;

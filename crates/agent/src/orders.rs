@@ -39,7 +39,11 @@ impl Desk {
                 )
                 .await
             }
-            Order::Replace { slice } => done(self.host.replace(slice).await),
+            Order::Replace { slice } => {
+                let replaced = self.host.replace(slice).await;
+                self.rows_changed();
+                done(replaced)
+            }
             Order::Link { net, member } => done(self.host.link(&net, &member).await),
             Order::Unlink { cluster, vm } => done(self.host.unlink(&cluster, &vm).await),
             Order::StartVm { cluster, member } => self.start(cluster, member).await,

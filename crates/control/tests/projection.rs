@@ -248,3 +248,66 @@ fn an_endpoint_without_its_port_yet_gets_nothing_and_nobody_gets_it_instead() {
         assert_eq!(world.send(host, port(1, from), packet), []);
     }
 }
+
+/// Two hosts with a member each and one member outside; the first host has a gateway.
+fn with_a_gateway() -> World {
+    let plan = Plan {
+        clusters: vec![(Encap::Vxlan, vec![1, 2])],
+    };
+    let mut directory = plan.directory();
+    outside(&mut directory, 1, 3);
+    outside(&mut directory, 1, 4);
+    let views = (1..=2).map(|number| (number, view(&directory, &plan, number)));
+    let mut world = World::new(views.collect());
+    world.change(1, |view| {
+        view.gateways.insert(key(1, 1).0, GATEWAY);
+    });
+    world
+}
+
+fn places(out: &[(u8, u32, Packet)]) -> Vec<(u8, u32)> {
+    out.iter().map(|(host, port, _)| (*host, *port)).collect()
+}
+
+#[test]
+fn an_endpoint_outside_is_reached_through_the_hosts_own_gateway_and_reaches_all() {
+    let world = with_a_gateway();
+    for to in [3, 4] {
+        let there = Packet::ip(mac(1), mac(to), ipv4(1).into(), ipv4(to).into());
+        assert_eq!(places(&world.send(1, port(1, 1), there)), [(1, GATEWAY)]);
+        for vm in [1, 2] {
+            let back = Packet::ip(mac(to), mac(vm), ipv4(to).into(), ipv4(vm).into());
+            assert_eq!(places(&world.send(1, GATEWAY, back)), [(vm, port(1, vm))]);
+        }
+    }
+}
+
+#[test]
+fn a_host_without_a_gateway_sends_nothing_to_an_endpoint_outside() {
+    let world = with_a_gateway();
+    let there = Packet::ip(mac(2), mac(3), ipv4(2).into(), ipv4(3).into());
+    assert_eq!(places(&world.send(2, port(1, 2), there)), []);
+}
+
+#[test]
+fn what_comes_from_a_gateway_has_the_address_of_an_endpoint_outside_or_does_not_come_in() {
+    let world = with_a_gateway();
+    for from in [1, 2, 9] {
+        let forged = Packet::ip(mac(from), mac(2), ipv4(from).into(), ipv4(2).into());
+        assert_eq!(places(&world.send(1, GATEWAY, forged)), []);
+        let mixed = Packet::ip(mac(3), mac(2), ipv4(from).into(), ipv4(2).into());
+        assert_eq!(places(&world.send(1, GATEWAY, mixed)), []);
+    }
+}
+
+#[test]
+fn group_frames_go_to_no_gateway() {
+    let world = with_a_gateway();
+    let all = Packet::ip(
+        mac(1),
+        BROADCAST,
+        ipv4(1).into(),
+        Ipv4Addr::BROADCAST.into(),
+    );
+    assert_eq!(places(&world.send(1, port(1, 1), all)), [(2, port(1, 2))]);
+}

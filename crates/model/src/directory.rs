@@ -27,6 +27,32 @@ pub struct Locator {
     pub address: IpAddr,
 }
 
+/// What stands for a host where an endpoint is on none of ours.
+const OUTSIDE: &str = "lisp";
+
+impl Locator {
+    /// Of an endpoint that no host of ours holds: another LISP site does, at this routing locator. Hosts
+    /// with a LISP gateway reach it.
+    pub fn outside(address: IpAddr) -> Self {
+        Self {
+            host: HostName::reserved(OUTSIDE),
+            address,
+        }
+    }
+
+    /// True for an endpoint that no host of ours holds.
+    pub fn is_outside(&self) -> bool {
+        self.host.is_reserved()
+    }
+}
+
+impl HostName {
+    /// True for the one name that no host may have: it stands for what is outside.
+    pub fn is_reserved(&self) -> bool {
+        self.as_str() == OUTSIDE
+    }
+}
+
 /// The overlay network of one cluster.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Net {

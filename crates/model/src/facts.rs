@@ -220,6 +220,9 @@ pub struct GuestMemory {
     pub dirty_rate: Option<f64>,
     /// How much of a page it changes when it changes one, as a share, from the same sample.
     pub differs: Option<f64>,
+    /// Which share of the pages that are not zero another one of the VMs asked for has on this host as well,
+    /// from the same sample.
+    pub shared: Option<f64>,
     /// Bytes that the images of its own take on this host, as far as they are written.
     pub disk_bytes: Option<u64>,
 }

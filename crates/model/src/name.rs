@@ -37,6 +37,13 @@ macro_rules! name {
                 Ok(Self(text))
             }
 
+            /// A name that is known to be one.
+            #[allow(dead_code, reason = "most kinds of names have none")]
+            pub(crate) fn reserved(text: &'static str) -> Self {
+                debug_assert!(check(text).is_ok());
+                Self(text.to_owned())
+            }
+
             /// The name as text.
             pub fn as_str(&self) -> &str {
                 &self.0

@@ -107,7 +107,7 @@ impl Host {
 }
 
 impl Inner {
-    async fn make_gate(&self, ifname: &str, ofport: u32) -> Result<(OwnedFd, u32)> {
+    pub(crate) async fn make_gate(&self, ifname: &str, ofport: u32) -> Result<(OwnedFd, u32)> {
         // Opened without being kept: the queue is gone with the agent that read it.
         let tap = tap::open_tap(&self.netns, ifname).await?;
         tap::settle(&self.netns, &self.netlink, ifname).await?;
@@ -119,7 +119,7 @@ impl Inner {
         Ok((tap, numbers.first().copied().unwrap_or(ofport)))
     }
 
-    async fn remove_gate(&self, ifname: &str) -> Result<()> {
+    pub(crate) async fn remove_gate(&self, ifname: &str) -> Result<()> {
         let rows = self.database.ports().await?;
         if let Some(row) = rows.iter().find(|row| row.name == ifname) {
             self.database

@@ -190,6 +190,18 @@ impl Held {
         })
     }
 
+    /// Takes note of the port of a network's gateway, or that it is gone.
+    pub(crate) fn set_gateway(&mut self, cluster: &ClusterName, port: Option<u32>) -> Vec<Change> {
+        let mut touched = Touched::default();
+        touched.net(&self.view, cluster);
+        self.around(&touched, |held| {
+            match port {
+                Some(port) => held.view.gateways.insert(cluster.clone(), port),
+                None => held.view.gateways.remove(cluster),
+            };
+        })
+    }
+
     /// Forgets an encapsulation's tunnel port.
     pub(crate) fn remove_tunnel(&mut self, encap: Encap) -> Vec<Change> {
         let mut touched = Touched::default();

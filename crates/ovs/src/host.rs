@@ -11,6 +11,7 @@ use crate::config::{HostConfig, MtuBudget};
 use crate::database::Database;
 use crate::error::Result;
 use crate::gate::OpenGate;
+use crate::gateway::OpenLispGateway;
 use crate::held::{Applied, Held, Order};
 use crate::keep::Keep;
 use crate::neighbours::Neighbours;
@@ -22,7 +23,7 @@ use crate::tapio::TapIo;
 use crate::unixctl::Unixctl;
 use control::projection::{Arrivals, Change, Key};
 use model::order::Gone;
-use model::{Encap, Entry, Net, Slice};
+use model::{ClusterName, Encap, Entry, Net, Slice};
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -60,6 +61,7 @@ pub(crate) struct Inner {
 pub(crate) struct Ports {
     pub(crate) members: BTreeMap<Key, Port>,
     pub(crate) gates: BTreeMap<Key, OpenGate>,
+    pub(crate) gateways: BTreeMap<ClusterName, OpenLispGateway>,
 }
 
 /// What is held of the directory.

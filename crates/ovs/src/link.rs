@@ -33,6 +33,7 @@ impl Ports {
         let members = self.members.values().map(|port| port.ofport);
         members
             .chain(self.gates.values().map(|gate| gate.ofport()))
+            .chain(self.gateways.values().map(|gateway| gateway.ofport()))
             .collect()
     }
 }

@@ -42,6 +42,11 @@ pub fn gate(cluster: &ClusterName, vm: &VmName) -> String {
     format!("thg-{:010x}", hash(cluster, vm))
 }
 
+/// The tap of a network's LISP gateway, at most 15 bytes.
+pub fn gateway(cluster: &ClusterName) -> String {
+    format!("thl-{:010x}", hash_of(cluster.as_str().as_bytes()))
+}
+
 /// An internal port of a host member.
 pub fn internal(number: u32) -> String {
     format!("vint{number}")
@@ -51,6 +56,10 @@ pub fn internal(number: u32) -> String {
 /// do not promise.
 fn hash(cluster: &ClusterName, vm: &VmName) -> u64 {
     let text = [cluster.as_str().as_bytes(), b"/", vm.as_str().as_bytes()].concat();
+    hash_of(&text)
+}
+
+fn hash_of(text: &[u8]) -> u64 {
     let full = text.iter().fold(0xcbf2_9ce4_8422_2325_u64, |sum, byte| {
         (sum ^ u64::from(*byte)).wrapping_mul(0x100_0000_01b3)
     });
@@ -67,6 +76,7 @@ mod tests {
         let vm = VmName::new("b".repeat(40)).unwrap();
         assert!(tap(&cluster, &vm).len() <= 15);
         assert!(gate(&cluster, &vm).len() <= 15);
+        assert!(gateway(&cluster).len() <= 15);
         assert!(internal(99_999).len() <= 15);
     }
 

@@ -9,6 +9,7 @@ use nix::sys::uio::{RemoteIoVec, process_vm_readv};
 use nix::unistd::Pid;
 use serde::Deserialize;
 use serde_json::json;
+use std::collections::{HashMap, HashSet};
 use std::hash::{DefaultHasher, Hasher};
 use std::io::{IoSliceMut, Write};
 use std::time::{Duration, Instant};
@@ -41,8 +42,14 @@ pub(super) fn resident_mib(pid: i32) -> u64 {
     kib.unwrap_or_default() / 1024
 }
 
+/// What was seen of a guest, and hashes of the pages that were looked at.
+pub(super) struct Looked {
+    pub(super) memory: GuestMemory,
+    pages: Vec<u64>,
+}
+
 /// Looks at a guest for this long, s; with 0 its dirty pages are not counted.
-pub(super) async fn look(vm: &Vm, watch_s: u32) -> GuestMemory {
+pub(super) async fn look(vm: &Vm, watch_s: u32) -> Looked {
     let size = promised_mib(vm) << 20;
     let pid = vm.record.pid;
     let first = sampled(pid, size).await;
@@ -62,17 +69,44 @@ pub(super) async fn look(vm: &Vm, watch_s: u32) -> GuestMemory {
         .qmp
         .query("qom-get", json!({"path": "/machine", "property": "type"}))
         .await;
-    GuestMemory {
-        machine: machine
-            .ok()
-            .map(|name| name.trim_end_matches("-machine").to_owned()),
-        used: first
-            .as_ref()
-            .map(|first| (first.full() * size as f64) as u64),
-        packs: first.and_then(|first| first.packs),
-        dirty_rate,
-        differs,
-        disk_bytes: None,
+    Looked {
+        memory: GuestMemory {
+            machine: machine
+                .ok()
+                .map(|name| name.trim_end_matches("-machine").to_owned()),
+            used: first
+                .as_ref()
+                .map(|first| (first.full() * size as f64) as u64),
+            packs: first.as_ref().and_then(|first| first.packs),
+            dirty_rate,
+            differs,
+            shared: None,
+            disk_bytes: None,
+        },
+        pages: first.map(|first| first.pages).unwrap_or_default(),
+    }
+}
+
+/// Says of each guest which share of its pages another one of them has as well. Samples are of the same
+/// places in memories of one size, so this is what guests that began alike still have in common; more
+/// may lie at other places.
+pub(super) fn compare<'a>(guests: impl IntoIterator<Item = &'a mut Looked>) {
+    let mut guests: Vec<_> = guests.into_iter().collect();
+    let mut holders: HashMap<u64, u32> = HashMap::new();
+    for guest in &guests {
+        let own: HashSet<_> = guest.pages.iter().copied().collect();
+        for page in own {
+            *holders.entry(page).or_default() += 1;
+        }
+    }
+    for guest in &mut guests {
+        let full = guest.pages.iter().filter(|page| **page != 0);
+        let (mut all, mut elsewhere) = (0u32, 0u32);
+        for page in full {
+            all += 1;
+            elsewhere += u32::from(holders.get(page).is_some_and(|holders| *holders > 1));
+        }
+        guest.memory.shared = (all > 0).then(|| f64::from(elsewhere) / f64::from(all));
     }
 }
 
@@ -263,6 +297,22 @@ mod tests {
         assert_eq!(memory(maps, 128 << 20), Some(0x7f00_0000_0000));
         assert_eq!(memory(maps, 64 << 20), Some(0x7f00_0000_0000));
         assert_eq!(memory(maps, 256 << 20), None);
+    }
+
+    #[test]
+    fn pages_that_two_guests_have_are_shared_and_pages_of_zeroes_are_not_counted() {
+        let guest = |pages: &[u64]| Looked {
+            memory: GuestMemory::default(),
+            pages: pages.to_vec(),
+        };
+        let mut guests = [
+            guest(&[0, 1, 2, 3, 3]),
+            guest(&[0, 1, 5, 6, 7]),
+            guest(&[0, 0]),
+        ];
+        compare(&mut guests);
+        let shared = guests.map(|guest| guest.memory.shared);
+        assert_eq!(shared, [Some(0.25), Some(0.25), None]);
     }
 
     #[test]

@@ -117,22 +117,28 @@ async fn vms(desk: &Desk, survey: &Survey) -> Vec<VmFound> {
             .vms
             .iter()
             .any(|asked| asked.cluster == cluster && asked.member.name == name);
-        let memory_mib = guest::promised_mib(&vm);
-        VmFound {
-            seen: match asked {
-                true => Some(model::facts::GuestMemory {
-                    disk_bytes: host::allocated(desk, &vm),
-                    ..guest::look(&vm, survey.watch_s).await
-                }),
-                false => None,
-            },
+        let mut looked = None;
+        if asked {
+            let mut guest = guest::look(&vm, survey.watch_s).await;
+            guest.memory.disk_bytes = host::allocated(desk, &vm);
+            looked = Some(guest);
+        }
+        let found = VmFound {
+            seen: None,
             cluster,
             vm: name,
-            memory_mib,
+            memory_mib: guest::promised_mib(&vm),
             resident_mib: guest::resident_mib(vm.record.pid),
-        }
+        };
+        (found, looked)
     });
-    futures::future::join_all(looks).await
+    let mut all = futures::future::join_all(looks).await;
+    guest::compare(all.iter_mut().filter_map(|(_, looked)| looked.as_mut()));
+    let told = all.into_iter().map(|(found, looked)| VmFound {
+        seen: looked.map(|looked| looked.memory),
+        ..found
+    });
+    told.collect()
 }
 
 async fn files(desk: &Desk, survey: &Survey) -> Vec<model::facts::FileFound> {

@@ -98,6 +98,7 @@ pub fn rules_of_net(view: &HostView, cluster: &ClusterName) -> RuleSet {
     };
     let mut rules = RuleSet::new();
     rules.extend(tables::classify_net(view, net));
+    rules.extend(tables::classify_gateway(view, net));
     rules.extend(tables::replicate(view, net));
     rules.extend(tables::arrivals::net(view, net));
     rules.extend(tables::security::net(view, net));

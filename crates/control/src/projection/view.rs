@@ -45,6 +45,8 @@ pub struct HostView {
     /// fenced: nothing that it sends passes. One with an entry in `arrivals` is on its way and not
     /// fenced; removing that entry is what fences the source after the commit.
     pub ports: BTreeMap<Key, u32>,
+    /// Ports of LISP gateways, one a network: to endpoints that are on no host of ours.
+    pub gateways: BTreeMap<ClusterName, u32>,
     /// The flow-based tunnel port of each encapsulation in use.
     pub tunnels: BTreeMap<Encap, u32>,
     /// Where the default of [`Arrivals`] is overridden.
@@ -60,14 +62,26 @@ impl HostView {
             nets: BTreeMap::new(),
             entries: BTreeMap::new(),
             ports: BTreeMap::new(),
+            gateways: BTreeMap::new(),
             tunnels: BTreeMap::new(),
             arrivals: BTreeMap::new(),
         }
     }
 
-    /// True when the directory says that the endpoint is on this host.
+    /// True when the directory says that the endpoint is on this host, or this host's gateway leads to it.
     pub(crate) fn is_here(&self, entry: &Entry) -> bool {
-        entry.locator.host == self.host
+        match entry.locator.is_outside() {
+            true => self.gateways.contains_key(&entry.cluster),
+            false => entry.locator.host == self.host,
+        }
+    }
+
+    /// The port that leads to an endpoint from here, when there is one.
+    pub(crate) fn port_of(&self, key: &Key, entry: &Entry) -> Option<u32> {
+        match entry.locator.is_outside() {
+            true => self.gateways.get(&entry.cluster).copied(),
+            false => self.ports.get(key).copied(),
+        }
     }
 
     /// True when an endpoint's port here may send nothing: the directory has it elsewhere. One whose

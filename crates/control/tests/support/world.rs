@@ -111,6 +111,15 @@ impl Plan {
     }
 }
 
+/// The port of every host's gateway.
+pub const GATEWAY: u32 = 8;
+
+/// A cluster's member on no host of ours.
+pub fn outside(directory: &mut Directory, cluster: u8, vm: u8) {
+    let at = Locator::outside(Ipv4Addr::new(203, 0, 113, vm).into());
+    directory.link(&key(cluster, 1).0, &member(vm), at).unwrap();
+}
+
 /// A port number that is the same wherever the endpoint is.
 pub fn port(cluster: u8, vm: u8) -> u32 {
     FIRST_PORT + u32::from(cluster) * 100 + u32::from(vm)

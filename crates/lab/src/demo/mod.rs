@@ -58,6 +58,8 @@ pub struct DemoOptions {
     pub order: FlipOrder,
     /// Whether memory goes as references and differences.
     pub deltas: bool,
+    /// Time between the stops of two VMs, ms; what the engine thinks best where it is not given.
+    pub stagger_ms: Option<f64>,
     /// Where the report goes.
     pub report: Option<PathBuf>,
     /// How the report is called.
@@ -132,6 +134,7 @@ async fn show(
     let asked = Options {
         order: options.order,
         deltas: options.deltas,
+        stagger_ms: options.stagger_ms,
         ..Options::default()
     };
     let mut faults = Vec::new();

@@ -54,7 +54,10 @@ pub(super) fn foresee(candidates: &[Candidate<'_>], options: &Options, rate: f64
     let gaps = gaps(candidates, options);
     let vms: Vec<_> = candidates
         .iter()
-        .map(|candidate| forecast(candidate, options, share, gaps.each_ms))
+        .map(|candidate| {
+            let known = known(candidate, candidates, options);
+            forecast(candidate, options, (share, known), gaps.each_ms)
+        })
         .collect();
     let one_way_ms = one_way(candidates);
     let trip = |trips: f64| trips * 2.0 * one_way_ms;
@@ -131,7 +134,28 @@ fn gaps(candidates: &[Candidate<'_>], options: &Options) -> Gaps {
     }
 }
 
-fn forecast(candidate: &Candidate<'_>, options: &Options, share: f64, gap_ms: f64) -> Forecast {
+/// Which share of a VM's pages goes as references: what VMs on its host that go the same way have in common is
+/// sent by one of them.
+fn known(candidate: &Candidate<'_>, all: &[Candidate<'_>], options: &Options) -> f64 {
+    let shared = |of: &Candidate<'_>| seen(of).and_then(|seen| seen.shared).unwrap_or(0.0);
+    let same_way = |other: &&Candidate<'_>| {
+        other.source.host == candidate.source.host && other.target.host == candidate.target.host
+    };
+    let with = all.iter().filter(same_way).filter(|it| shared(it) > 0.0);
+    match with.count() {
+        sharing if options.deltas && sharing > 1 => {
+            shared(candidate) * (sharing - 1) as f64 / sharing as f64
+        }
+        _ => 0.0,
+    }
+}
+
+fn forecast(
+    candidate: &Candidate<'_>,
+    options: &Options,
+    (share, known): (f64, f64),
+    gap_ms: f64,
+) -> Forecast {
     let memory = memory(candidate.member);
     let used = seen(candidate).and_then(|seen| seen.used);
     let used = used.map_or(memory * USED, |bytes| bytes as f64).min(memory);
@@ -143,6 +167,7 @@ fn forecast(candidate: &Candidate<'_>, options: &Options, share: f64, gap_ms: f6
             true => seen(candidate).and_then(|seen| seen.packs).unwrap_or(1.0),
             false => 1.0,
         },
+        known,
         packs_again: match options.deltas {
             true => seen(candidate).and_then(|seen| seen.differs).unwrap_or(1.0),
             false => 1.0,

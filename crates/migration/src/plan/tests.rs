@@ -97,6 +97,7 @@ impl Bed {
                 packs: Some(1.0),
                 dirty_rate: Some(2e6),
                 differs: None,
+                shared: None,
                 disk_bytes: None,
             }),
         });

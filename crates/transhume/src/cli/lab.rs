@@ -175,6 +175,9 @@ pub(crate) struct DemoArgs {
     /// Send all of the memory as it is, not as references and differences
     #[arg(long)]
     pub(crate) no_deltas: bool,
+    /// Time between the stops of two VMs, ms; 0 stops all at one moment [default: so that no VM waits for another]
+    #[arg(long, value_name = "MS", value_parser = super::migrations::zero_or_more)]
+    pub(crate) stagger_ms: Option<f64>,
 }
 
 #[derive(Debug, Args)]

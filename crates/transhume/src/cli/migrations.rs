@@ -117,7 +117,7 @@ fn above_zero(text: &str) -> Result<f64, String> {
     }
 }
 
-fn zero_or_more(text: &str) -> Result<f64, String> {
+pub(super) fn zero_or_more(text: &str) -> Result<f64, String> {
     match text.parse::<f64>() {
         Ok(value) if value.is_finite() && value >= 0.0 => Ok(value),
         _ => Err("use 0 or a number above it".to_owned()),

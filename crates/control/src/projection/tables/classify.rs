@@ -16,12 +16,24 @@ const PRIORITY: u16 = 100;
 
 /// The port of an endpoint.
 pub(in crate::projection) fn endpoint(at: Endpoint<'_>) -> Option<Rule> {
-    let port = at.port?;
+    let port = at.port.filter(|_| !at.entry.locator.is_outside())?;
     Some(Rule::new(
         at.label(Kind::Classify),
         (CLASSIFY, PRIORITY),
         [Field::InPort(port), Field::Untagged],
         [Action::SetVni(at.net.vni)],
+        Some(GUARD),
+    ))
+}
+
+/// A network's gateway, which all endpoints outside share.
+pub(in crate::projection) fn gateway(view: &HostView, net: &Net) -> Option<Rule> {
+    let port = *view.gateways.get(&net.cluster)?;
+    Some(Rule::new(
+        (Kind::Classify, Owner::net(&net.cluster)),
+        (CLASSIFY, PRIORITY),
+        [Field::InPort(port), Field::Untagged],
+        [Action::SetVni(net.vni)],
         Some(GUARD),
     ))
 }

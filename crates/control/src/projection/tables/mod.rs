@@ -9,7 +9,7 @@ pub(super) mod arrivals;
 pub(super) mod security;
 
 pub(super) use answer::{base as answer_base, endpoint as answer};
-pub(super) use classify::{endpoint as classify, net as classify_net};
+pub(super) use classify::{endpoint as classify, gateway as classify_gateway, net as classify_net};
 pub(super) use guard::endpoint as guard;
 pub(super) use origin::{endpoint as origin, net as replicate};
 
@@ -34,7 +34,7 @@ impl<'a> Endpoint<'a> {
     pub(super) fn of(view: &'a HostView, key: &'a Key) -> Option<Self> {
         let entry = view.entries.get(key)?;
         let net = view.nets.get(&key.0)?;
-        let port = view.ports.get(key).copied();
+        let port = view.port_of(key, entry);
         Some(Self {
             view,
             key,

@@ -22,7 +22,9 @@ pub(in crate::projection) fn endpoint(at: Endpoint<'_>) -> Rule {
     let (kind, (actions, goto)) = match (at.view.arrivals.get(at.key), at.port) {
         (Some(Arrivals::Gate { ofport }), _) => (Kind::Gate, security::deliver(at, *ofport)),
         (_, Some(port)) if at.view.is_here(at.entry) => (Kind::Origin, security::deliver(at, port)),
-        _ if at.view.is_here(at.entry) => (Kind::Origin, (Vec::new(), None)),
+        _ if at.view.is_here(at.entry) || at.entry.locator.is_outside() => {
+            (Kind::Origin, (Vec::new(), None))
+        }
         _ => {
             let tunnel = through_tunnels(at.view, at.net, [at.entry.locator.address]);
             (Kind::Origin, (tunnel, None))
@@ -41,7 +43,11 @@ pub(in crate::projection) fn endpoint(at: Endpoint<'_>) -> Rule {
 pub(in crate::projection) fn net(view: &HostView, net: &Net) -> [Rule; 2] {
     let mut ports = BTreeSet::new();
     let mut hosts = BTreeSet::new();
-    for (key, entry) in view.members(&net.cluster) {
+    // LISP carries no group frames.
+    let inside = view
+        .members(&net.cluster)
+        .filter(|(_, entry)| !entry.locator.is_outside());
+    for (key, entry) in inside {
         match (
             view.is_here(entry),
             view.arrivals.get(key),

@@ -50,6 +50,7 @@ pub(super) fn demo(folder: Option<&Path>, args: &DemoArgs, format: Format) -> Re
         rounds: args.rounds,
         order: args.order.into(),
         deltas: !args.no_deltas,
+        stagger_ms: args.stagger_ms,
         report: args.report.clone(),
         title: "A cluster moves live, there and back".to_owned(),
     };
