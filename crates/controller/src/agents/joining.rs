@@ -42,6 +42,11 @@ async fn decide(enrol: Enrol, door: &Door) -> Enrolled {
             "the name '{CONTROLLER}' is the controller's own; give the host another one"
         ));
     }
+    if host.is_reserved() {
+        return Enrolled::Refused(format!(
+            "the name '{host}' stands for what is on no host; give the host another one"
+        ));
+    }
     if door.hosts.is_connected(host) {
         return Enrolled::Refused(format!(
             "a host '{host}' is connected already; give this one another name, or end the other's agent"

@@ -171,6 +171,10 @@ impl Registry {
         if state.ledger.view().net(cluster).is_none() {
             return Ok(());
         }
+        let outside = state.outside_of(cluster);
+        if !outside.is_empty() {
+            state.ledger.unlink(&outside, Txn::new()).await?;
+        }
         state
             .ledger
             .retire(cluster, Txn::new().delete_cluster(cluster))

@@ -8,6 +8,7 @@
 //! | `unlink` | members unlinked |
 //! | `place` | the one act by which an endpoint moves, by hand or by the engine |
 //! | `secure` | a member's security rules |
+//! | `outside` | endpoints on no host of ours, from what other LISP sites register |
 //! | `arrive` | a host dials in: learn from it, give it the whole truth |
 //! | `due` | changes of place that are told and not due yet |
 //! | `views` | what people are shown |
@@ -23,6 +24,7 @@ mod arrive;
 mod due;
 mod link;
 mod mtu;
+mod outside;
 mod place;
 mod secure;
 mod state;

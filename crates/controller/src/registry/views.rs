@@ -163,7 +163,10 @@ impl Registry {
 
 impl State {
     pub(super) fn site(&self, host: &HostName) -> Option<SiteName> {
-        self.hosts.get(host).map(|hello| hello.site.clone())
+        match host.is_reserved() {
+            true => super::outside::site(),
+            false => self.hosts.get(host).map(|hello| hello.site.clone()),
+        }
     }
 
     fn vms_by_host(&self) -> BTreeMap<HostName, u32> {

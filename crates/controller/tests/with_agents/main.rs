@@ -9,6 +9,7 @@ mod joining;
 mod latency;
 mod linking;
 mod orders;
+mod outside;
 mod placing;
 mod queueing;
 mod random;
