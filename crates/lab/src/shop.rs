@@ -20,6 +20,9 @@ pub const HOME: &str = "north";
 /// The site of its client.
 pub const CLIENT_SITE: &str = "office";
 
+/// The number of its addresses.
+const CLIENT: u8 = 100;
+
 /// Most VMs of the cluster.
 pub const MOST_VMS: u8 = 16;
 
@@ -82,6 +85,8 @@ pub struct Shop {
     pub disk: Option<DiskLoad>,
     /// How its frames travel.
     pub encap: Encap,
+    /// Whether the client is a member; without, it is outside.
+    pub client: bool,
     /// What the VMs boot.
     pub guest: Guest,
 }
@@ -189,21 +194,28 @@ impl Shop {
                 },
             });
         }
-        members.push(Member {
-            name: VmName::new("client")?,
-            host: host(CLIENT_SITE)?,
-            mac: mac(100),
-            addresses: addresses(100),
-            after: Vec::new(),
-            security: Vec::new(),
-            kind: MemberKind::Host,
-        });
+        if self.client {
+            members.push(Member {
+                name: VmName::new("client")?,
+                host: host(CLIENT_SITE)?,
+                mac: mac(CLIENT),
+                addresses: addresses(CLIENT),
+                after: Vec::new(),
+                security: Vec::new(),
+                kind: MemberKind::Host,
+            });
+        }
         Ok(Cluster {
             name: ClusterName::new(NAME)?,
             vni: 0,
             encap: self.encap,
             members,
         })
+    }
+
+    /// Addresses of the client.
+    pub fn client_addresses() -> Vec<Cidr> {
+        addresses(CLIENT)
     }
 
     /// What a probe talks to.

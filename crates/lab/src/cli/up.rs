@@ -7,7 +7,7 @@
 
 use crate::compare::{AWAY, libvirtd};
 use crate::folder::Folder;
-use crate::parts::{self, PartError};
+use crate::parts::{self, PartError, Plane};
 use crate::shop::{CLIENT_SITE, DiskLoad, Guest, HOME, Load, Shop, TALK_MS};
 use crate::testbed::{self, Options, Testbed};
 use crate::wan::Shaping;
@@ -42,6 +42,8 @@ pub struct UpOptions {
     pub disk: Option<DiskLoad>,
     /// Whether a libvirtd runs at north and south, which their agents know.
     pub libvirt: bool,
+    /// How the client is joined to the cluster.
+    pub plane: Plane,
     /// Folder of the guest; see [`Guest::find`].
     pub guest: Option<PathBuf>,
     /// The binary that the lab's processes are; the running one when `None`.
@@ -60,6 +62,7 @@ impl Default for UpOptions {
             bond: BondMode::default(),
             disk: None,
             libvirt: false,
+            plane: Plane::default(),
             guest: None,
             exe: None,
         }
@@ -106,6 +109,7 @@ pub async fn up(
         talk_ms: options.talk_ms,
         disk: options.disk.clone(),
         encap: options.encap,
+        client: !options.plane.is_lisp(),
         guest: Guest::find(options.guest.as_deref())?,
     };
     let testbed = ground(options).await?;
@@ -164,7 +168,7 @@ async fn furnish(
     made: &mut (dyn FnMut(String) + Send),
 ) -> Result<Standing, PartError> {
     let (handle, plan) = (testbed.boxed(), testbed.plan());
-    let client = parts::start_controller(handle, plan).await?;
+    let client = parts::start_controller(handle, plan, options.plane.is_lisp()).await?;
     made(format!("controller at {}", plan.controller_site));
     if options.libvirt {
         for site in [HOME, AWAY].iter().filter_map(|name| plan.site(name)) {
@@ -176,6 +180,7 @@ async fn furnish(
         uplink_mbit: options.shaping.rate_mbit,
         bond: options.bond,
         libvirt: options.libvirt,
+        lisp: options.plane.is_lisp(),
     };
     let (agents, probe) = tokio::join!(
         parts::start_agents(handle, plan, &client, agents),
@@ -189,6 +194,10 @@ async fn furnish(
         "cluster shop: {} at {HOME}, its client at {CLIENT_SITE}",
         vms(shop.vms)
     ));
+    if options.plane.is_lisp() {
+        parts::start_router(handle, plan, &client, options.plane).await?;
+        made(format!("LISP router at {CLIENT_SITE}"));
+    }
     let targets = shop.targets();
     all_answer(&probe, &targets).await?;
     let up_ms = begun.elapsed().as_secs_f64() * 1e3;

@@ -39,6 +39,8 @@ pub struct Options {
     pub bond: BondMode,
     /// Whether a libvirtd runs beside those that run VMs.
     pub libvirt: bool,
+    /// Whether those that run VMs reach endpoints of other LISP sites.
+    pub lisp: bool,
 }
 
 /// The sites that have a libvirtd.
@@ -96,7 +98,7 @@ pub async fn start(
 }
 
 /// Only its owner reads it: it may hold a secret.
-fn write(path: &Path, text: &str) -> Result<(), PartError> {
+pub(super) fn write(path: &Path, text: &str) -> Result<(), PartError> {
     let open = std::fs::OpenOptions::new()
         .write(true)
         .create(true)
@@ -130,6 +132,7 @@ fn config(
         delay_port: DELAY_PORT,
         qemu: "qemu-system-x86_64".into(),
         uplink_mbit: options.uplink_mbit,
+        lisp: options.lisp && site.name != shop::CLIENT_SITE,
         libvirt: with_libvirt(options, &site.name).then(|| "qemu:///system".to_owned()),
         vm_nice: 0,
         vm_memory_mib: 0,
@@ -169,6 +172,7 @@ mod tests {
             uplink_mbit: 200.0,
             bond: BondMode::ActiveBackup,
             libvirt: true,
+            lisp: false,
         };
         for site in &plan.sites {
             let config = config(&plan, site, Path::new("/lab/sites/x"), options).unwrap();

@@ -28,7 +28,18 @@ struct Config {
     state: PathBuf,
     socket: PathBuf,
     listen: SocketAddr,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    lisp: Option<MapServer>,
 }
+
+/// Its LISP Map-Server.
+#[derive(Serialize)]
+struct MapServer {
+    listen: Vec<SocketAddr>,
+}
+
+/// LISP's control port.
+const LISP_PORT: u16 = 4342;
 
 /// Where agents dial the controller of a plan.
 pub(super) fn address(plan: &Plan) -> SocketAddr {
@@ -42,16 +53,19 @@ pub fn client(folder: &Folder) -> Client {
     Client::unix(folder.join(API_SOCKET))
 }
 
-/// Starts the controller and waits until its API answers.
+/// Starts the controller, with a LISP Map-Server where that is wanted, and waits until its API answers.
 ///
 /// # Errors
 /// It ended, or took too long; with the end of its log.
-pub async fn start(handle: &BoxHandle, plan: &Plan) -> Result<Client, PartError> {
+pub async fn start(handle: &BoxHandle, plan: &Plan, lisp: bool) -> Result<Client, PartError> {
     let folder = handle.folder();
     let config = Config {
         state: folder.join("controller"),
         socket: folder.join(API_SOCKET),
         listen: address(plan),
+        lisp: lisp.then(|| MapServer {
+            listen: vec![SocketAddr::new(address(plan).ip(), LISP_PORT)],
+        }),
     };
     let path = folder.join("controller.toml");
     let text = toml::to_string(&config).map_err(|e| PartError::Config(CONTROLLER, e))?;

@@ -5,6 +5,7 @@
 //! api.sock                  the controller's API
 //! controller.toml           its configuration; controller/ is its state
 //! sites/NAME/agent.toml     an agent's configuration; sites/NAME/ is its state
+//! router.toml               a LISP router's configuration, where one stands
 //! probe.sock                a probe, while one runs
 //! log/NAME.log              what each process says
 //! ```
@@ -16,6 +17,7 @@ mod agents;
 mod controller;
 mod error;
 mod probe;
+mod router;
 mod waiting;
 
 pub use agents::{Options as AgentOptions, agent, start as start_agents};
@@ -23,4 +25,5 @@ pub use controller::{API_SOCKET, CONTROLLER, client, start as start_controller};
 pub use error::PartError;
 pub use probe::{PROBE, end as end_probe, start as start_probe};
 pub(crate) use probe::{PROBE_COMMAND, probe_main};
+pub use router::{Plane, ROUTER, start as start_router};
 pub(crate) use waiting::{apart, until};

@@ -103,6 +103,7 @@ impl Lab {
             talk_ms: TALK_MS,
             disk: None,
             encap: model::Encap::Vxlan,
+            client: true,
             guest: Guest::find(Some(guest.as_ref())).unwrap(),
         };
         let mut spec = spec.describe().unwrap();

@@ -91,6 +91,7 @@ mod tests {
             talk_ms: 10,
             disk: None,
             encap: model::Encap::Vxlan,
+            client: true,
             guest: Guest {
                 kernel: "/g/vm&linux".into(),
                 initrd: "/g/initramfs.cpio".into(),
