@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::str::FromStr;
 
 use serde::{Serialize, Serializer};
 
@@ -194,6 +195,42 @@ impl fmt::Display for Eid {
     }
 }
 
+/// The text is no prefix.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "{0:?} is no endpoint identifier; write it like 10.0.0.5, [7]10.0.0.0/24, [7]fd00::5/128 or 02:00:00:00:00:01"
+)]
+pub struct EidError(String);
+
+/// As it is shown. Without an instance it is 0, without a length a single address.
+impl FromStr for Eid {
+    type Err = EidError;
+    fn from_str(text: &str) -> Result<Self, EidError> {
+        let error = || EidError(text.to_owned());
+        let (instance, rest) = match text.strip_prefix('[') {
+            None => (0, text),
+            Some(rest) => {
+                let (instance, rest) = rest.split_once(']').ok_or_else(error)?;
+                (instance.parse().map_err(|_| error())?, rest)
+            }
+        };
+        let (address, length) = match rest.split_once('/') {
+            None => (rest, None),
+            Some((address, length)) => (address, Some(length.parse().map_err(|_| error())?)),
+        };
+        let address = match (address.parse::<IpAddr>(), address.parse::<Mac>()) {
+            (Ok(address), _) => EidAddress::from(address),
+            (_, Ok(address)) => EidAddress::Mac(address),
+            _ => return Err(error()),
+        };
+        match length {
+            None => Ok(Self::host(instance, address)),
+            Some(length) if length <= address.width() => Ok(Self::new(instance, address, length)),
+            Some(_) => Err(error()),
+        }
+    }
+}
+
 impl Serialize for Eid {
     fn serialize<S: Serializer>(&self, s: S) -> Result<S::Ok, S::Error> {
         s.collect_str(self)
@@ -203,6 +240,29 @@ impl Serialize for Eid {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_shown_is_read_again() {
+        for text in [
+            "[7]10.1.0.0/16",
+            "fd00::5/128",
+            "[16777215]02:00:00:00:00:09/48",
+        ] {
+            assert_eq!(text.parse::<Eid>().unwrap().to_string(), text);
+        }
+        let short: Eid = "10.0.0.5".parse().unwrap();
+        assert_eq!(short, Eid::host(0, Ipv4Addr::new(10, 0, 0, 5)));
+        for wrong in [
+            "",
+            "[7]",
+            "[x]10.0.0.1",
+            "10.0.0.1/33",
+            "10.0.0/8",
+            "10.0.0.1/-1",
+        ] {
+            assert!(wrong.parse::<Eid>().is_err(), "{wrong}");
+        }
+    }
 
     #[test]
     fn a_prefix_covers_what_is_in_it_in_the_same_instance_and_family_only() {
