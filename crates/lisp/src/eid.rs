@@ -69,6 +69,7 @@ impl fmt::Display for EidAddress {
 
 impl EidAddress {
     /// Bits of the address: 32, 128 or 48.
+    #[inline]
     pub fn width(self) -> u8 {
         match self {
             Self::Ipv4(_) => 32,
@@ -78,6 +79,7 @@ impl EidAddress {
     }
 
     /// The address as a number, its first bit the highest of the number.
+    #[inline]
     pub fn bits(self) -> u128 {
         match self {
             Self::Ipv4(address) => u128::from(address.to_bits()) << 96,
@@ -89,6 +91,7 @@ impl EidAddress {
     }
 
     /// The address of the same family with these bits, as [`EidAddress::bits`] gives them.
+    #[inline]
     pub fn with_bits(self, bits: u128) -> Self {
         match self {
             Self::Ipv4(_) => Self::Ipv4(Ipv4Addr::from_bits((bits >> 96) as u32)),
@@ -111,6 +114,7 @@ pub struct Eid {
 
 impl Eid {
     /// The prefix of `length` bits around an address; a length beyond the address is cut to it.
+    #[inline]
     pub fn new(instance: u32, address: impl Into<EidAddress>, length: u8) -> Self {
         let address = address.into();
         let length = length.min(address.width());
@@ -122,6 +126,7 @@ impl Eid {
     }
 
     /// A single address.
+    #[inline]
     pub fn host(instance: u32, address: impl Into<EidAddress>) -> Self {
         Self::new(instance, address, u8::MAX)
     }
@@ -157,21 +162,25 @@ impl Eid {
     }
 
     /// Instance id; 0 where none is said.
+    #[inline]
     pub fn instance(self) -> u32 {
         self.instance
     }
 
     /// First address of the prefix.
+    #[inline]
     pub fn address(self) -> EidAddress {
         self.address
     }
 
     /// Bits of the prefix.
+    #[inline]
     pub fn length(self) -> u8 {
         self.length
     }
 
     /// Whether every address of `other` is in here too.
+    #[inline]
     pub fn covers(self, other: Self) -> bool {
         self.instance == other.instance
             && self.address.width() == other.address.width()
