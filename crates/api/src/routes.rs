@@ -8,6 +8,7 @@ mod events;
 mod extract;
 mod inventory;
 mod limits;
+mod lisp;
 mod meta;
 mod migrations;
 mod security;
@@ -44,6 +45,7 @@ pub(crate) type App = Arc<dyn Service>;
         (name = "clusters", description = "Clusters, their members and VMs"),
         (name = "clouds", description = "Clouds and hosts"),
         (name = "directory", description = "Where every endpoint is"),
+        (name = "lisp", description = "The LISP Map-Server: sites and mappings"),
         (name = "migrations", description = "Plans and migrations"),
         (name = "events", description = "What happens, in order"),
         (name = "about", description = "The API itself"),
@@ -78,6 +80,14 @@ fn parts() -> (Router<App>, Document) {
         .routes(routes!(migrations::pause))
         .routes(routes!(migrations::resume))
         .routes(routes!(limits::show, limits::set, limits::reset))
+        .routes(routes!(lisp::sites))
+        .routes(routes!(lisp::put_site, lisp::delete_site))
+        .routes(routes!(lisp::mappings))
+        .routes(routes!(
+            lisp::mapping,
+            lisp::put_mapping,
+            lisp::delete_mapping
+        ))
         .routes(routes!(events::events))
         .split_for_parts()
 }

@@ -1,7 +1,10 @@
 //! The one trait behind the API. The controller implements it; tests put a fake there.
 
 use crate::Problem;
-use crate::view::{Cluster, Endpoint, Host, JoinToken, Placed, Site, Topology, Vm};
+use crate::view::{
+    Cluster, Endpoint, Host, JoinToken, LispMapping, LispMappingSpec, LispSite, LispSiteSpec,
+    Placed, Site, Topology, Vm,
+};
 use async_trait::async_trait;
 use futures::stream::BoxStream;
 use model::event::Event;
@@ -148,4 +151,47 @@ pub trait Service: Send + Sync + 'static {
 
     /// A token with which one new host may join.
     async fn join_token(&self) -> Result<JoinToken, Problem>;
+
+    /// Every LISP site, by name. Secrets are never among what is shown.
+    async fn lisp_sites(&self) -> Result<Vec<LispSite>, Problem> {
+        Err(no_map_server())
+    }
+
+    /// Makes a LISP site known, or changes it; what it has registered and may no longer is dropped.
+    async fn put_lisp_site(&self, _: &SiteName, _: LispSiteSpec) -> Result<LispSite, Problem> {
+        Err(no_map_server())
+    }
+
+    /// Forgets a LISP site, its registrations and its subscriptions.
+    async fn delete_lisp_site(&self, _: &SiteName) -> Result<(), Problem> {
+        Err(no_map_server())
+    }
+
+    /// LISP mappings of all sources in the order of their identifiers, up to a thousand behind `after`.
+    async fn lisp_mappings(&self, _after: Option<&str>) -> Result<Vec<LispMapping>, Problem> {
+        Err(no_map_server())
+    }
+
+    /// The LISP mapping of exactly this identifier.
+    async fn lisp_mapping(&self, _: &str) -> Result<LispMapping, Problem> {
+        Err(no_map_server())
+    }
+
+    /// Sets a LISP mapping by hand; subscribers, and those who have asked, are told at once.
+    async fn put_lisp_mapping(&self, _: &str, _: LispMappingSpec) -> Result<LispMapping, Problem> {
+        Err(no_map_server())
+    }
+
+    /// Forgets a LISP mapping that was set by hand.
+    async fn delete_lisp_mapping(&self, _: &str) -> Result<(), Problem> {
+        Err(no_map_server())
+    }
+}
+
+/// What is answered where no Map-Server runs.
+pub fn no_map_server() -> Problem {
+    Problem::refused(
+        "This controller runs no LISP Map-Server.",
+        "Give its configuration a table [lisp] with `listen`, and start it again.",
+    )
 }

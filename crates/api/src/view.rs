@@ -3,8 +3,12 @@
 //! Plans, migrations, events and members cross the API as the model's own types; [`crate::schema`]
 //! describes those for OpenAPI. Here are the views that put several of them together.
 
+mod lisp;
 mod topology;
 
+pub use lisp::{
+    LispKey, LispLocator, LispMapping, LispMappingSpec, LispSite, LispSiteSpec, LispSource,
+};
 pub use topology::{Network, PlacedMember, Topology, TopologyHost, TopologySite};
 
 use crate::schema;

@@ -14,6 +14,8 @@ const ROUTES: &str = "\
 delete /v1/clusters/{cluster}
 delete /v1/clusters/{cluster}/members/{member}
 delete /v1/limits
+delete /v1/lisp/mappings/{eid}
+delete /v1/lisp/sites/{site}
 get /v1
 get /v1/clouds
 get /v1/clouds/{cloud}
@@ -26,6 +28,9 @@ get /v1/hosts
 get /v1/hosts/{host}
 get /v1/hosts/{host}/domains
 get /v1/limits
+get /v1/lisp/mappings
+get /v1/lisp/mappings/{eid}
+get /v1/lisp/sites
 get /v1/migrations
 get /v1/migrations/{id}
 get /v1/openapi.json
@@ -44,6 +49,8 @@ put /v1/clusters/{cluster}/members/{member}
 put /v1/clusters/{cluster}/members/{member}/security
 put /v1/endpoints/{cluster}/{member}/locator
 put /v1/limits
+put /v1/lisp/mappings/{eid}
+put /v1/lisp/sites/{site}
 ";
 
 #[test]
@@ -129,6 +136,11 @@ async fn what_crosses_the_wire_fits_its_schema() {
                 .unwrap(),
         ),
     );
+    let site = &client.lisp_sites().await.unwrap()[0];
+    fits("LispSite", json(site));
+    let mapping = &client.lisp_mappings(Some("[7]10.0.0.1/32")).await.unwrap()[0];
+    fits("LispMapping", json(mapping));
+    assert_eq!(&client.lisp_mapping(&mapping.eid).await.unwrap(), mapping);
     fits("JoinToken", json(&client.join_token().await.unwrap()));
     fits("Plan", json(&plan()));
     fits(

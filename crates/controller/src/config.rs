@@ -36,6 +36,9 @@ pub struct ControllerConfig {
     /// `transhume limits set`.
     #[serde(default)]
     pub limits: model::limits::Limits,
+    /// The LISP Map-Server; none when it is not given.
+    #[serde(default)]
+    pub lisp: Option<crate::lisp::LispConfig>,
 }
 
 fn socket() -> PathBuf {
@@ -77,6 +80,13 @@ mod tests {
         .unwrap();
         assert_eq!(config.limits.uplink.mbit, Some(150.0));
         assert_eq!(config.limits.windows.len(), 1);
+    }
+
+    #[test]
+    fn a_map_server_is_a_table() {
+        let config: ControllerConfig =
+            toml::from_str("state = '/x'\n[lisp]\nlisten = ['192.0.2.1:4342']").unwrap();
+        assert_eq!(config.lisp.unwrap().ttl_minutes, 15);
     }
 
     #[test]

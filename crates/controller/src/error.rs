@@ -32,6 +32,19 @@ pub enum ControllerError {
         /// Why.
         cause: io::Error,
     },
+    /// The Map-Server's sockets.
+    #[error(
+        "cannot listen for LISP messages at {address}: {cause}; check that it is this machine's and free"
+    )]
+    Lisp {
+        /// The address.
+        address: SocketAddr,
+        /// Why.
+        cause: io::Error,
+    },
+    /// Solicitations would name no address.
+    #[error("the Map-Server has no address of its own: set `address` in [lisp], or listen at one")]
+    LispAddress,
     /// A folder or file.
     #[error("{}: {cause}; check that it exists and belongs to this user", path.display())]
     File {

@@ -10,6 +10,7 @@
 //! | [`registry`] | clusters, members and hosts; link, update, unlink; who is told what |
 //! | [`events`] | what happened, numbered |
 //! | [`engine`] | migrations |
+//! | [`lisp`] | the LISP Map-Server, a projection of the directory |
 //! | [`service`] | the API's questions, answered by all of these |
 //!
 //! Where an endpoint is, is decided here and nowhere else; what follows from it for a switch is
@@ -23,6 +24,7 @@ pub mod engine;
 mod error;
 pub mod events;
 pub mod hosts;
+pub mod lisp;
 mod problems;
 pub mod registry;
 pub mod serve;

@@ -3,6 +3,7 @@
 use crate::agents::AgentsPort;
 use crate::agents::admission::Admission;
 use crate::engine::Engine;
+use crate::lisp::{Lisp, Opened};
 use crate::service::Controlling;
 use crate::{ControllerConfig, ControllerError, Events, Hosts, Registry};
 use api::server::{TlsServer, UnixServer};
@@ -37,6 +38,7 @@ pub struct Controller {
     agents: AgentsPort,
     unix: UnixServer,
     tls: Option<TlsServer>,
+    lisp: Option<Opened>,
     service: Arc<Controlling>,
 }
 
@@ -62,6 +64,10 @@ impl Controller {
             store.clone(),
             config.limits.clone(),
         );
+        let lisp = match &config.lisp {
+            Some(lisp) => Some(Lisp::open(lisp, store.clone(), registry.turns()).await?),
+            None => None,
+        };
         let admission = Admission::new(store, authority);
 
         let agents = AgentsPort::bind(
@@ -94,11 +100,13 @@ impl Controller {
             engine,
             admission,
             dial,
+            lisp: lisp.as_ref().map(|opened| opened.lisp.clone()),
         });
         Ok(Self {
             agents,
             unix,
             tls: api_tls,
+            lisp,
             service,
         })
     }
@@ -130,6 +138,9 @@ impl Controller {
         let mut tasks = tokio::task::JoinSet::new();
         tasks.spawn(self.agents.serve());
         tasks.spawn(self.unix.serve(self.service.clone()));
+        if let Some(lisp) = self.lisp {
+            lisp.serve(&mut tasks);
+        }
         tokio::select! {
             _ = tasks.join_next() => {}
             () = tls => {}

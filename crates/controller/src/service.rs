@@ -2,8 +2,12 @@
 
 use crate::agents::admission::{Admission, AdmissionError};
 use crate::engine::Engine;
+use crate::lisp::Lisp;
 use crate::{Events, Hosts, Registry, problems};
-use api::view::{Cluster, Endpoint, Host, JoinToken, Placed, Site, Vm};
+use api::view::{
+    Cluster, Endpoint, Host, JoinToken, LispMapping, LispMappingSpec, LispSite, LispSiteSpec,
+    Placed, Site, Vm,
+};
 use api::{Problem, Service};
 use async_trait::async_trait;
 use model::libvirt::Found;
@@ -22,6 +26,8 @@ pub struct Controlling {
     pub events: Events,
     /// Migrations.
     pub engine: Arc<Engine>,
+    /// The LISP Map-Server, where there is one.
+    pub lisp: Option<Lisp>,
     pub(crate) admission: Admission,
     /// What join tokens tell agents to dial.
     pub(crate) dial: String,
@@ -156,6 +162,42 @@ impl Service for Controlling {
         Ok(self.events.stream(from, follow))
     }
 
+    async fn lisp_sites(&self) -> Result<Vec<LispSite>, Problem> {
+        Ok(self.lisp()?.sites().await)
+    }
+
+    async fn put_lisp_site(
+        &self,
+        name: &SiteName,
+        spec: LispSiteSpec,
+    ) -> Result<LispSite, Problem> {
+        self.lisp()?.put_site(name, spec).await
+    }
+
+    async fn delete_lisp_site(&self, name: &SiteName) -> Result<(), Problem> {
+        self.lisp()?.remove_site(name).await
+    }
+
+    async fn lisp_mappings(&self, after: Option<&str>) -> Result<Vec<LispMapping>, Problem> {
+        self.lisp()?.mappings(after).await
+    }
+
+    async fn lisp_mapping(&self, eid: &str) -> Result<LispMapping, Problem> {
+        self.lisp()?.mapping(eid).await
+    }
+
+    async fn put_lisp_mapping(
+        &self,
+        eid: &str,
+        spec: LispMappingSpec,
+    ) -> Result<LispMapping, Problem> {
+        self.lisp()?.put_mapping(eid, spec).await
+    }
+
+    async fn delete_lisp_mapping(&self, eid: &str) -> Result<(), Problem> {
+        self.lisp()?.remove_mapping(eid).await
+    }
+
     async fn join_token(&self) -> Result<JoinToken, Problem> {
         let fresh = self.admission.token().await.map_err(|error| match error {
             AdmissionError::Store(error) => problems::store(&error),
@@ -167,5 +209,11 @@ impl Service for Controlling {
             ca_sha256: fresh.token.fingerprint,
             expires_unix_ms: fresh.expires_unix_ms,
         })
+    }
+}
+
+impl Controlling {
+    fn lisp(&self) -> Result<&Lisp, Problem> {
+        self.lisp.as_ref().ok_or_else(api::service::no_map_server)
     }
 }

@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::str::FromStr;
 
 use serde::{Serialize, Serializer};
 
@@ -68,6 +69,7 @@ impl fmt::Display for EidAddress {
 
 impl EidAddress {
     /// Bits of the address: 32, 128 or 48.
+    #[inline]
     pub fn width(self) -> u8 {
         match self {
             Self::Ipv4(_) => 32,
@@ -77,6 +79,7 @@ impl EidAddress {
     }
 
     /// The address as a number, its first bit the highest of the number.
+    #[inline]
     pub fn bits(self) -> u128 {
         match self {
             Self::Ipv4(address) => u128::from(address.to_bits()) << 96,
@@ -88,6 +91,7 @@ impl EidAddress {
     }
 
     /// The address of the same family with these bits, as [`EidAddress::bits`] gives them.
+    #[inline]
     pub fn with_bits(self, bits: u128) -> Self {
         match self {
             Self::Ipv4(_) => Self::Ipv4(Ipv4Addr::from_bits((bits >> 96) as u32)),
@@ -110,6 +114,7 @@ pub struct Eid {
 
 impl Eid {
     /// The prefix of `length` bits around an address; a length beyond the address is cut to it.
+    #[inline]
     pub fn new(instance: u32, address: impl Into<EidAddress>, length: u8) -> Self {
         let address = address.into();
         let length = length.min(address.width());
@@ -121,6 +126,7 @@ impl Eid {
     }
 
     /// A single address.
+    #[inline]
     pub fn host(instance: u32, address: impl Into<EidAddress>) -> Self {
         Self::new(instance, address, u8::MAX)
     }
@@ -156,21 +162,25 @@ impl Eid {
     }
 
     /// Instance id; 0 where none is said.
+    #[inline]
     pub fn instance(self) -> u32 {
         self.instance
     }
 
     /// First address of the prefix.
+    #[inline]
     pub fn address(self) -> EidAddress {
         self.address
     }
 
     /// Bits of the prefix.
+    #[inline]
     pub fn length(self) -> u8 {
         self.length
     }
 
     /// Whether every address of `other` is in here too.
+    #[inline]
     pub fn covers(self, other: Self) -> bool {
         self.instance == other.instance
             && self.address.width() == other.address.width()
@@ -194,6 +204,42 @@ impl fmt::Display for Eid {
     }
 }
 
+/// The text is no prefix.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "{0:?} is no endpoint identifier; write it like 10.0.0.5, [7]10.0.0.0/24, [7]fd00::5/128 or 02:00:00:00:00:01"
+)]
+pub struct EidError(String);
+
+/// As it is shown. Without an instance it is 0, without a length a single address.
+impl FromStr for Eid {
+    type Err = EidError;
+    fn from_str(text: &str) -> Result<Self, EidError> {
+        let error = || EidError(text.to_owned());
+        let (instance, rest) = match text.strip_prefix('[') {
+            None => (0, text),
+            Some(rest) => {
+                let (instance, rest) = rest.split_once(']').ok_or_else(error)?;
+                (instance.parse().map_err(|_| error())?, rest)
+            }
+        };
+        let (address, length) = match rest.split_once('/') {
+            None => (rest, None),
+            Some((address, length)) => (address, Some(length.parse().map_err(|_| error())?)),
+        };
+        let address = match (address.parse::<IpAddr>(), address.parse::<Mac>()) {
+            (Ok(address), _) => EidAddress::from(address),
+            (_, Ok(address)) => EidAddress::Mac(address),
+            _ => return Err(error()),
+        };
+        match length {
+            None => Ok(Self::host(instance, address)),
+            Some(length) if length <= address.width() => Ok(Self::new(instance, address, length)),
+            Some(_) => Err(error()),
+        }
+    }
+}
+
 impl Serialize for Eid {
     fn serialize<S: Serializer>(&self, s: S) -> Result<S::Ok, S::Error> {
         s.collect_str(self)
@@ -203,6 +249,29 @@ impl Serialize for Eid {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_shown_is_read_again() {
+        for text in [
+            "[7]10.1.0.0/16",
+            "fd00::5/128",
+            "[16777215]02:00:00:00:00:09/48",
+        ] {
+            assert_eq!(text.parse::<Eid>().unwrap().to_string(), text);
+        }
+        let short: Eid = "10.0.0.5".parse().unwrap();
+        assert_eq!(short, Eid::host(0, Ipv4Addr::new(10, 0, 0, 5)));
+        for wrong in [
+            "",
+            "[7]",
+            "[x]10.0.0.1",
+            "10.0.0.1/33",
+            "10.0.0/8",
+            "10.0.0.1/-1",
+        ] {
+            assert!(wrong.parse::<Eid>().is_err(), "{wrong}");
+        }
+    }
 
     #[test]
     fn a_prefix_covers_what_is_in_it_in_the_same_instance_and_family_only() {

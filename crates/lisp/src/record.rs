@@ -5,7 +5,7 @@ use serde::Serialize;
 
 use crate::address::Address;
 use crate::eid::Eid;
-use crate::error::DecodeError;
+use crate::error::{DecodeError, EncodeError};
 use crate::wire::{Reader, Writer, hex64, serialize_flags};
 
 /// What to do with packets to a prefix that has no locators.
@@ -196,6 +196,31 @@ impl Record {
     /// What is mapped, if it is an identifier that can be looked up (see [`Eid::read`]).
     pub fn eid(&self) -> Option<Eid> {
         Eid::read(&self.eid, self.mask_len)
+    }
+
+    /// Reads a record that was kept as bytes.
+    ///
+    /// # Errors
+    /// The bytes are not exactly one record.
+    pub fn from_bytes(bytes: &[u8]) -> Result<Self, DecodeError> {
+        let mut r = Reader::new(bytes);
+        let record = Self::decode(&mut r)?;
+        r.finish("record")?;
+        Ok(record)
+    }
+
+    /// The record as messages have it, to be kept.
+    ///
+    /// # Errors
+    /// A part does not fit its field.
+    pub fn to_bytes(&self) -> Result<Vec<u8>, EncodeError> {
+        let mut bytes = Vec::with_capacity(48);
+        let mut w = Writer::new(&mut bytes);
+        self.encode(&mut w);
+        match w.error() {
+            None => Ok(bytes),
+            Some(error) => Err(error),
+        }
     }
 
     pub(crate) fn decode(r: &mut Reader<'_>) -> Result<Self, DecodeError> {

@@ -4,7 +4,7 @@ mod strategies;
 
 use lisp::auth::{self, Algorithm, AuthError, Authentication, Secret};
 use lisp::data::{DataHeader, GpeHeader, NextProtocol};
-use lisp::message::{Encapsulated, InnerIp};
+use lisp::message::{Encapsulated, Inner, InnerIp, Question};
 use lisp::{
     Address, Blob, DecodeErrorKind, Eid, EncodeError, Lcaf, MAX_DEPTH, MapRequest, Message, Record,
 };
@@ -26,7 +26,34 @@ fn sound(bytes: &[u8]) -> Result<(), TestCaseError> {
         }
         Err(error) => prop_assert!(error.offset <= bytes.len(), "{error}"),
     }
+    if let Some(question) = Question::read(bytes) {
+        prop_assert_eq!(asked(bytes), Some(question));
+    }
     Ok(())
+}
+
+/// What a plain question says, read the long way.
+fn asked(bytes: &[u8]) -> Option<Question> {
+    let Ok(Message::Encapsulated(ecm)) = Message::decode(bytes) else {
+        return None;
+    };
+    let Inner::Packet {
+        source_port,
+        message,
+        ..
+    } = ecm.inner
+    else {
+        return None;
+    };
+    let Message::MapRequest(request) = *message else {
+        return None;
+    };
+    Some(Question {
+        nonce: request.nonce,
+        eid: request.records.first()?.eid()?,
+        rloc: request.itr_rlocs.first()?.ip()?,
+        port: source_port,
+    })
 }
 
 fn there_and_back(message: Message) -> Result<(), TestCaseError> {

@@ -70,6 +70,33 @@ pub enum Rejection {
         /// The prefix.
         eid: Eid,
     },
+    /// It registers what whoever runs this server holds itself.
+    #[error("{eid} is held here; only a change of the directory or of the static mapping moves it")]
+    Held {
+        /// The prefix.
+        eid: Eid,
+    },
+    /// It registers with an older version than what another xTR has registered.
+    #[error(
+        "{eid} is registered elsewhere with version {held}, and {version} is older: the sender is fenced"
+    )]
+    OldVersion {
+        /// The prefix.
+        eid: Eid,
+        /// The version of the registration that was dropped.
+        version: u16,
+        /// The version that counts.
+        held: u16,
+    },
+    /// It is larger than what is read.
+    #[error("{length} bytes in a datagram; send several messages")]
+    Oversized {
+        /// Its bytes.
+        length: usize,
+    },
+    /// Its sender sends too much.
+    #[error("more datagrams than one sender may send; more of them are dropped without a line")]
+    TooFast,
     /// It registers something that is no prefix.
     #[error("a record for what is no IPv4, IPv6 or MAC prefix; register prefixes")]
     NoPrefix,
@@ -100,4 +127,68 @@ pub enum Rejection {
         /// What it is.
         what: &'static str,
     },
+}
+
+impl Rejection {
+    /// Names of all reasons, in the order of [`Rejection::index`].
+    pub const NAMES: [&'static str; 15] = [
+        "malformed",
+        "unauthenticated",
+        "unknown_key",
+        "no_site",
+        "more_specific",
+        "several_sites",
+        "held",
+        "old_version",
+        "oversized",
+        "too_fast",
+        "no_prefix",
+        "replayed",
+        "limit",
+        "subscription",
+        "useless",
+    ];
+
+    /// Place of this reason in [`Rejection::NAMES`].
+    pub fn index(&self) -> usize {
+        match self {
+            Self::Malformed(_) => 0,
+            Self::Unauthenticated(_) => 1,
+            Self::UnknownKey { .. } => 2,
+            Self::NoSite { .. } => 3,
+            Self::MoreSpecific { .. } => 4,
+            Self::SeveralSites { .. } => 5,
+            Self::Held { .. } => 6,
+            Self::OldVersion { .. } => 7,
+            Self::Oversized { .. } => 8,
+            Self::TooFast => 9,
+            Self::NoPrefix => 10,
+            Self::Replayed { .. } => 11,
+            Self::Limit { .. } => 12,
+            Self::Subscription(_) | Self::UnknownSite { .. } => 13,
+            Self::Useless { .. } => 14,
+        }
+    }
+}
+
+/// How many datagrams were dropped, or parts of them refused, by reason.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct RejectionCounts([u64; Rejection::NAMES.len()]);
+
+impl RejectionCounts {
+    pub(crate) fn count(&mut self, reason: &Rejection) {
+        if let Some(count) = self.0.get_mut(reason.index()) {
+            *count += 1;
+        }
+    }
+
+    /// Every reason with its count, also those that never happened.
+    pub fn iter(&self) -> impl Iterator<Item = (&'static str, u64)> + '_ {
+        Rejection::NAMES.into_iter().zip(self.0.iter().copied())
+    }
+
+    /// All of them together.
+    pub fn total(&self) -> u64 {
+        self.0.iter().sum()
+    }
 }

@@ -14,16 +14,28 @@ pub struct Config {
     pub registration_lifetime: Duration,
     /// How many mappings there may be.
     pub most_mappings: usize,
+    /// How many xTRs may register.
+    pub most_xtrs: usize,
     /// How many subscriptions there may be.
     pub most_subscriptions: usize,
     /// How many askers are remembered, to be solicited when what they asked for changes.
     pub most_askers: usize,
     /// How long an asker is remembered, and the TTL of answers: what it has cached runs out by then.
     pub asker_lifetime: Duration,
-    /// When a notification that is not acknowledged is sent again.
+    /// When a notification that is not acknowledged is sent again. Each further wait is twice as
+    /// long.
     pub retry_after: Duration,
     /// How often at most it is sent.
     pub most_tries: u8,
+    /// The largest datagram that is read, bytes.
+    pub most_bytes: usize,
+    /// What one sender's address may send; no limit without it.
+    pub pace: Option<Pace>,
+    /// Whether changed registrations and nonces are remembered until [`MapServer::take_unsaved`]
+    /// takes them.
+    ///
+    /// [`MapServer::take_unsaved`]: crate::MapServer::take_unsaved
+    pub remember_unsaved: bool,
 }
 
 impl Default for Config {
@@ -32,13 +44,26 @@ impl Default for Config {
             sites: Vec::new(),
             registration_lifetime: Duration::from_secs(180),
             most_mappings: 2_000_000,
+            most_xtrs: 1_000_000,
             most_subscriptions: 1_000_000,
             most_askers: 100_000,
             asker_lifetime: Duration::from_secs(24 * 60 * 60),
             retry_after: Duration::from_secs(1),
             most_tries: 4,
+            most_bytes: 16 * 1024,
+            pace: None,
+            remember_unsaved: false,
         }
     }
+}
+
+/// How fast something may come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Pace {
+    /// Datagrams a second in the long run.
+    pub per_second: u32,
+    /// Datagrams at once after a pause.
+    pub burst: u32,
 }
 
 /// Who shares secrets with us and may register prefixes.

@@ -1,115 +1,185 @@
-//! A mapping: what one xTR has registered for a prefix, or several that share it.
+//! A mapping: what one xTR has registered for a prefix, or several that share it. Records are kept as
+//! messages have them: answers are copies.
 
-use std::net::IpAddr;
-use std::time::Duration;
+use std::borrow::Cow;
 
-use lisp::record::{Action, RecordFlags};
-use lisp::{Eid, Locator, Record, XtrId};
+use lisp::record::{Action, LocatorFlags, RecordFlags};
+use lisp::{Eid, Locator, Record};
 
-/// Who registers: by its xTR-ID, and without one by its address.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(crate) enum Registrant {
-    Xtr(XtrId),
-    Address(IpAddr),
+/// Who has registered, by its number in the table of xTRs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Registrant(pub(crate) u32);
+
+impl Registrant {
+    /// Whoever runs this server: no xTR can take such a mapping's place.
+    pub(crate) const HELD: Self = Self(u32::MAX);
 }
+
+/// Seconds of the server's clock that never come.
+pub(crate) const NEVER: u32 = u32::MAX;
 
 /// What one xTR has registered for a prefix.
 #[derive(Clone, Debug)]
 pub(crate) struct Registration {
     pub(crate) registrant: Registrant,
     /// Seconds of the server's clock.
-    pub(crate) expires: u64,
-    pub(crate) ttl: u32,
-    pub(crate) map_version: u16,
-    pub(crate) action: Action,
+    pub(crate) expires: u32,
     /// Whether we answer for it.
     pub(crate) proxy: bool,
     /// Whether it stands beside others.
     pub(crate) merge: bool,
-    pub(crate) locators: Box<[Locator]>,
+    /// The record as it is answered.
+    pub(crate) bytes: Box<[u8]>,
+}
+
+impl Registration {
+    pub(crate) fn record(&self) -> Option<Record> {
+        Record::from_bytes(&self.bytes).ok()
+    }
 }
 
 /// All registrations of a prefix.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct Mapping {
-    pub(crate) registrations: Vec<Registration>,
+#[derive(Clone, Debug)]
+pub(crate) enum Mapping {
+    /// Of one xTR.
+    One(Registration),
+    /// Of several that merge.
+    Merged(Box<Merged>),
+}
+
+/// Registrations that stand beside each other, and what they are together.
+#[derive(Clone, Debug)]
+pub(crate) struct Merged {
+    parts: Vec<Registration>,
+    bytes: Box<[u8]>,
+}
+
+impl Merged {
+    /// None of no parts.
+    fn of(parts: Vec<Registration>, eid: Eid) -> Option<Mapping> {
+        if let [_] = parts.as_slice() {
+            return parts.into_iter().next().map(Mapping::One);
+        }
+        let records: Vec<Record> = parts.iter().filter_map(Registration::record).collect();
+        let first = records.first()?;
+        let mut together = Record::new(eid, first.ttl);
+        together.action = first.action;
+        together.map_version = first.map_version;
+        let mut all: Vec<Locator> = Vec::new();
+        for record in &records {
+            together.ttl = together.ttl.min(record.ttl);
+            for locator in &record.locators {
+                if !all.iter().any(|known| known.address == locator.address) {
+                    all.push(locator.clone());
+                }
+            }
+        }
+        all.truncate(255);
+        all.sort_by_key(|locator| locator.address.ip());
+        together.locators = all;
+        let bytes = together.to_bytes().ok()?.into();
+        Some(Mapping::Merged(Box::new(Self { parts, bytes })))
+    }
 }
 
 impl Mapping {
-    /// Those that hold at `now`.
-    pub(crate) fn live(&self, now: Duration) -> impl Iterator<Item = &Registration> + Clone {
-        let now = now.as_secs();
-        self.registrations
-            .iter()
-            .filter(move |registration| registration.expires > now)
-    }
-
-    pub(crate) fn is_live(&self, now: Duration) -> bool {
-        self.live(now).next().is_some()
-    }
-
-    pub(crate) fn is_proxied(&self, now: Duration) -> bool {
-        self.live(now).all(|registration| registration.proxy)
-    }
-
-    /// Takes a registration. One that does not merge replaces all; returns whether what others see
-    /// is another now.
-    pub(crate) fn take(&mut self, new: Registration, now: Duration) -> bool {
-        let before = self.seen(now);
-        if new.merge {
-            self.registrations
-                .retain(|old| old.merge && old.registrant != new.registrant);
-            self.registrations.push(new);
-        } else {
-            self.registrations = Vec::with_capacity(1);
-            self.registrations.push(new);
+    pub(crate) fn registrations(&self) -> &[Registration] {
+        match self {
+            Self::One(one) => std::slice::from_ref(one),
+            Self::Merged(merged) => &merged.parts,
         }
-        before != self.seen(now)
     }
 
-    /// Forgets a registrant; returns whether what others see is another now.
-    pub(crate) fn withdraw(&mut self, registrant: Registrant, now: Duration) -> bool {
-        let before = self.seen(now);
-        self.registrations
-            .retain(|old| old.registrant != registrant);
-        before != self.seen(now)
-    }
-
-    /// What counts as a change. The TTL and the order of xTRs do not.
-    fn seen(&self, now: Duration) -> Option<(Vec<Locator>, Action)> {
-        let action = self.live(now).next()?.action;
-        Some((self.locators(now), action))
-    }
-
-    /// Locators of all, each address once: the first to register it says how it is used.
-    pub(crate) fn locators(&self, now: Duration) -> Vec<Locator> {
-        let mut live = self.live(now);
-        let Some(first) = live.next() else {
-            return Vec::new();
-        };
-        let mut all = first.locators.to_vec();
-        for locator in live.flat_map(|registration| &registration.locators) {
-            if !all.iter().any(|known| known.address == locator.address) {
-                all.push(locator.clone());
+    /// What is answered at `now`.
+    pub(crate) fn answer(&self, now: u32) -> Option<Cow<'_, [u8]>> {
+        match self {
+            Self::One(one) => (one.expires > now).then_some(Cow::Borrowed(&*one.bytes)),
+            Self::Merged(merged) if !self.is_stale(now) => Some(Cow::Borrowed(&*merged.bytes)),
+            Self::Merged(merged) => {
+                let eid = merged.parts.first()?.record()?.eid()?;
+                let left = self.clone().keeping(eid, |part| part.expires > now)?;
+                left.answer(now).map(|bytes| Cow::Owned(bytes.into_owned()))
             }
         }
-        if self.registrations.len() > 1 {
-            all.truncate(255);
-            all.sort_by_key(|locator| locator.address.ip());
-        }
-        all
+    }
+
+    pub(crate) fn is_live(&self, now: u32) -> bool {
+        self.registrations().iter().any(|part| part.expires > now)
+    }
+
+    pub(crate) fn is_held(&self) -> bool {
+        matches!(self, Self::One(one) if one.registrant == Registrant::HELD)
+    }
+
+    /// Whether something of it has run out.
+    pub(crate) fn is_stale(&self, now: u32) -> bool {
+        self.registrations().iter().any(|part| part.expires <= now)
+    }
+
+    /// Whether everyone who has registered wants us to answer.
+    pub(crate) fn is_proxied(&self) -> bool {
+        self.registrations().iter().all(|part| part.proxy)
     }
 
     /// The mapping for a message.
-    pub(crate) fn record(&self, eid: Eid, now: Duration) -> Option<Record> {
-        let mut live = self.live(now);
-        let first = live.next()?;
-        let ttl = live.map(|other| other.ttl).fold(first.ttl, u32::min);
-        let mut record = Record::new(eid, ttl);
-        record.flags = RecordFlags::AUTHORITATIVE;
-        record.map_version = first.map_version;
-        record.action = first.action;
-        record.locators = self.locators(now);
-        Some(record)
+    pub(crate) fn record(&self, now: u32) -> Option<Record> {
+        self.answer(now)
+            .and_then(|bytes| Record::from_bytes(&bytes).ok())
     }
+
+    /// The version of what is registered by others than `registrant`; 0 where none is said.
+    pub(crate) fn version_of_others(&self, registrant: Registrant, now: u32) -> u16 {
+        let mut others = self.registrations().iter();
+        let other = others.find(|part| part.registrant != registrant && part.expires > now);
+        other
+            .and_then(Registration::record)
+            .map_or(0, |record| record.map_version)
+    }
+
+    /// What becomes of a mapping by a registration: one that does not merge replaces all.
+    pub(crate) fn with(before: Option<Self>, new: Registration, eid: Eid) -> Option<Self> {
+        let old = before.filter(|_| new.merge).map(Self::into_registrations);
+        let mut parts: Vec<Registration> = old.unwrap_or_default();
+        parts.retain(|old| old.merge && old.registrant != new.registrant);
+        parts.push(new);
+        Merged::of(parts, eid)
+    }
+
+    /// What is left of a mapping when only some registrations stay.
+    pub(crate) fn keeping(
+        self,
+        eid: Eid,
+        mut stays: impl FnMut(&Registration) -> bool,
+    ) -> Option<Self> {
+        let mut parts = self.into_registrations();
+        parts.retain(&mut stays);
+        Merged::of(parts, eid)
+    }
+
+    fn into_registrations(self) -> Vec<Registration> {
+        match self {
+            Self::One(one) => vec![one],
+            Self::Merged(merged) => merged.parts,
+        }
+    }
+}
+
+/// What counts as a change. The TTL, the version and the order of xTRs do not.
+pub(crate) fn seen(mapping: Option<&Mapping>, now: u32) -> Option<(Vec<Locator>, Action)> {
+    let record = mapping?.record(now)?;
+    Some((record.locators, record.action))
+}
+
+/// A record as a Map-Server tells it: not the authority for it, and none of its locators its own
+/// (RFC 9301, section 5.4).
+pub(crate) fn told(eid: Eid, record: &Record) -> Record {
+    let mut told = Record::new(eid, record.ttl);
+    told.flags = record.flags - RecordFlags::AUTHORITATIVE;
+    told.action = record.action;
+    told.map_version = record.map_version;
+    told.locators = record.locators.clone();
+    for locator in &mut told.locators {
+        locator.flags -= LocatorFlags::LOCAL | LocatorFlags::PROBED;
+    }
+    told
 }

@@ -1,11 +1,11 @@
 //! Telling of changes: notifications to subscribers, again until they acknowledge (RFC 9437), and
 //! solicitations to those who have only asked (RFC 9301, section 6.1).
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
-use std::ops::Bound;
+use std::collections::BTreeSet;
+use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
+use hashbrown::HashMap;
 use lisp::auth::{self, Algorithm, Authentication};
 use lisp::message::CONTROL_PORT;
 use lisp::record::Action;
@@ -13,9 +13,14 @@ use lisp::subscription::{Freshness, NonceSequence};
 use lisp::{Eid, EidRecord, MapNotify, MapRequest, MapRequestFlags, Message, Record, XtrId};
 
 use crate::audit::{Audit, Rejection};
-use crate::config::Config;
-use crate::server::{MapServer, Outcome};
+use crate::config::{Config, Site};
+use crate::outcome::Outcome;
+use crate::server::{MapServer, seconds};
 use crate::table::PrefixTable;
+
+mod askers;
+
+use askers::Askers;
 
 /// Minutes that a notification of something that is gone holds.
 const GONE_TTL: u32 = 1;
@@ -23,65 +28,96 @@ const GONE_TTL: u32 = 1;
 /// Who is told.
 #[derive(Debug, Default)]
 pub(crate) struct Publisher {
-    subscribers: PrefixTable<Vec<Subscriber>>,
+    subscribers: PrefixTable<HashMap<XtrId, Subscriber>>,
     count: usize,
-    retries: BTreeSet<(Duration, Eid, u128)>,
-    /// By prefix and address: until when.
-    askers: BTreeMap<(Eid, IpAddr), Duration>,
-    swept: Option<(Eid, IpAddr)>,
+    retries: BTreeSet<Retry>,
+    askers: Askers,
 }
+
+/// When a notification is sent again: of the subscription of a prefix by an xTR, about a prefix.
+type Retry = (Duration, Eid, XtrKey, Eid);
+type XtrKey = (u128, u64);
 
 #[derive(Debug)]
 struct Subscriber {
-    xtr: XtrId,
-    site: usize,
     to: SocketAddr,
     nonces: NonceSequence,
-    /// The notification that is not acknowledged yet, and how often it was sent.
-    pending: Option<(Vec<u8>, u8)>,
+    /// One for each prefix that it was told of.
+    pending: Vec<Pending>,
 }
 
+/// A notification that is not acknowledged yet.
+#[derive(Debug)]
+struct Pending {
+    /// What it is about.
+    eid: Eid,
+    nonce: u64,
+    bytes: Box<[u8]>,
+    tries: u8,
+    /// When it is sent again.
+    at: Duration,
+}
+
+/// How many prefixes a subscriber may leave unacknowledged; older ones are given up.
+const MOST_PENDING: usize = 256;
+
+/// Records in one notification, so that it fits an MTU.
+const RECORDS_AT_ONCE: usize = 16;
+
 impl Publisher {
-    /// Remembers who asked. Beyond the limit nobody new is: its cache runs out by itself.
+    /// Remembers who was answered with a mapping of `eid`.
     pub(crate) fn remember(&mut self, eid: Eid, rloc: IpAddr, now: Duration, config: &Config) {
-        let until = now + config.asker_lifetime;
-        if self.askers.len() < config.most_askers {
-            self.askers.insert((eid, rloc), until);
-        } else if let Some(known) = self.askers.get_mut(&(eid, rloc)) {
-            *known = until;
-        }
+        let until = seconds(now.saturating_add(config.asker_lifetime));
+        self.askers.remember(eid, rloc, until, config.most_askers);
     }
 
-    /// Forgets whose time is over, `count` of them looked at in a call.
+    /// Forgets askers whose time is over, `count` of their prefixes looked at in a call.
     pub(crate) fn sweep(&mut self, now: Duration, count: usize) {
-        let start = self.swept.map_or(Bound::Unbounded, Bound::Excluded);
-        let seen: Vec<_> = self
-            .askers
-            .range((start, Bound::Unbounded))
-            .take(count)
-            .map(|(asker, until)| (*asker, *until))
+        self.askers.sweep(seconds(now), count);
+    }
+
+    /// Ends all subscriptions of a site.
+    pub(crate) fn forget_site(&mut self, id: u64) {
+        let all = self.subscribers.some_after(None, usize::MAX);
+        let concerned: Vec<Eid> = all
+            .filter(|(_, list)| list.keys().any(|xtr| xtr.site_id == id))
+            .map(|(eid, _)| eid)
             .collect();
-        self.swept = match seen.last() {
-            Some((asker, _)) if seen.len() == count => Some(*asker),
-            _ => None,
-        };
-        for (asker, _) in seen.iter().filter(|(_, until)| *until <= now) {
-            self.askers.remove(asker);
+        for eid in concerned {
+            if let Some(list) = self.subscribers.get_mut(eid) {
+                let before = list.len();
+                list.retain(|xtr, _| xtr.site_id != id);
+                self.count -= before - list.len();
+                if list.is_empty() {
+                    self.subscribers.remove(eid);
+                }
+            }
         }
     }
 
-    fn take_askers(&mut self, eid: Eid, now: Duration) -> Vec<(Eid, IpAddr)> {
-        let first = (eid, IpAddr::V4(Ipv4Addr::UNSPECIFIED));
-        let concerned = self.askers.range(first..);
-        let found: Vec<_> = concerned
-            .take_while(|((asked, _), _)| eid.covers(*asked))
-            .map(|(asker, until)| (*asker, *until))
-            .collect();
-        for (asker, _) in &found {
-            self.askers.remove(asker);
+    fn end(&mut self, eid: Eid, xtr: XtrId) {
+        let Some(list) = self.subscribers.get_mut(eid) else {
+            return;
+        };
+        if list.remove(&xtr).is_some() {
+            self.count -= 1;
         }
-        let live = found.into_iter().filter(|(_, until)| *until > now);
-        live.map(|(asker, _)| asker).collect()
+        if list.is_empty() {
+            self.subscribers.remove(eid);
+        }
+    }
+
+    /// Subscribed prefixes that a change of `eid` concerns: around it, itself and in it.
+    fn concerned(&self, eid: Eid) -> Vec<Eid> {
+        let wider = self.subscribers.covering(eid).map(|(found, _)| found);
+        let narrower = self.subscribers.covered(eid).map(|(found, _)| found);
+        wider
+            .chain(narrower.filter(|found| *found != eid))
+            .collect()
+    }
+
+    fn subscriber(&mut self, eid: Eid, xtr: XtrId) -> Option<&mut Subscriber> {
+        self.subscribers.get_mut(eid)?.get_mut(&xtr)
     }
 }
 
@@ -91,14 +127,15 @@ impl MapServer {
         self.publisher.count
     }
 
-    #[expect(
-        clippy::too_many_arguments,
-        reason = "what one request says, taken apart"
-    )]
+    /// How many notifications wait for their acknowledgement.
+    pub fn unacknowledged(&self) -> usize {
+        self.publisher.retries.len()
+    }
+
+    /// Takes a wish to be told of changes; one without an address ends it.
     pub(crate) fn subscribe(
         &mut self,
-        from: SocketAddr,
-        to: Option<SocketAddr>,
+        (from, to): (SocketAddr, Option<SocketAddr>),
         xtr: XtrId,
         eid: Eid,
         nonce: u64,
@@ -106,80 +143,86 @@ impl MapServer {
         outcome: &mut Outcome,
     ) {
         let site_id = xtr.site_id;
-        let Some(site) = self.config.sites.iter().position(|site| site.id == site_id) else {
-            return outcome.reject(from, Rejection::UnknownSite { site_id });
-        };
+        if !self.sites.contains_key(&site_id) {
+            return self.reject(from, Rejection::UnknownSite { site_id }, outcome);
+        }
         let full = self.publisher.count >= self.config.most_subscriptions;
-        let list = self.publisher.subscribers.entry(eid);
-        let place = list.iter().position(|known| known.xtr == xtr);
-        let fresh = match place.and_then(|place| list.get_mut(place)) {
-            Some(known) => known.nonces.accept(nonce),
-            None => Freshness::New,
-        };
-        match (fresh, place, to) {
-            (Freshness::Old, _, _) => {
-                return outcome.reject(from, Rejection::Replayed { nonce });
-            }
-            (_, Some(place), None) => {
-                list.swap_remove(place);
-                self.publisher.count -= 1;
-                if list.is_empty() {
-                    self.publisher.subscribers.remove(eid);
+        match (self.publisher.subscriber(eid, xtr), to) {
+            (Some(known), to) => {
+                if known.nonces.accept(nonce) == Freshness::Old {
+                    return self.reject(from, Rejection::Replayed { nonce }, outcome);
                 }
-                return;
-            }
-            (_, None, None) => {
-                if list.is_empty() {
-                    self.publisher.subscribers.remove(eid);
-                }
-                return;
-            }
-            (_, Some(place), Some(to)) => {
-                if let Some(known) = list.get_mut(place) {
-                    known.to = to;
+                match to {
+                    Some(to) => known.to = to,
+                    None => return self.publisher.end(eid, xtr),
                 }
             }
-            (_, None, Some(_)) if full => {
-                if list.is_empty() {
-                    self.publisher.subscribers.remove(eid);
-                }
+            (None, None) => return,
+            (None, Some(_)) if full => {
                 let what = "subscriptions";
-                return outcome.reject(from, Rejection::Limit { what });
+                return self.reject(from, Rejection::Limit { what }, outcome);
             }
-            (_, None, Some(to)) => {
-                self.publisher.count += 1;
-                list.push(Subscriber {
-                    xtr,
-                    site,
+            (None, Some(to)) => {
+                let new = Subscriber {
                     to,
                     nonces: NonceSequence::starting(nonce),
-                    pending: None,
-                });
+                    pending: Vec::new(),
+                };
+                if let Some(list) = self.publisher.subscribers.entry(eid) {
+                    list.insert(xtr, new);
+                    self.publisher.count += 1;
+                }
             }
         }
-        let record = self.current(eid, now);
-        self.notify(eid, xtr, record, Some(nonce), now, outcome);
+        let records = self.known(eid, now);
+        let mut confirms = Some(nonce);
+        for some in records.chunks(RECORDS_AT_ONCE) {
+            let about = some.first().and_then(Record::eid).unwrap_or(eid);
+            let news = News {
+                records: some,
+                about,
+                subscribed: eid,
+                xtr,
+                nonce: confirms.take(),
+            };
+            self.publisher
+                .tell(&self.sites, &self.config, &news, now, outcome);
+        }
     }
 
     /// Tells everyone whom a change of `eid` concerns.
     pub(crate) fn changed(&mut self, eid: Eid, now: Duration, outcome: &mut Outcome) {
-        let wider = self.publisher.subscribers.covering(eid);
-        let narrower = self.publisher.subscribers.covered(eid);
-        let concerned: Vec<(Eid, XtrId)> = wider
-            .chain(narrower.filter(|(found, _)| *found != eid))
-            .flat_map(|(found, list)| list.iter().map(move |known| (found, known.xtr)))
-            .collect();
-        let record = self.current(eid, now);
-        for (subscribed, xtr) in concerned {
-            self.notify(subscribed, xtr, record.clone(), None, now, outcome);
+        let concerned = self.publisher.concerned(eid);
+        if !concerned.is_empty() {
+            let record = self.current(eid, now);
+            let xtrs: Vec<(Eid, XtrId)> = concerned
+                .into_iter()
+                .flat_map(|found| {
+                    let list = self.publisher.subscribers.get(found);
+                    let keys = list.into_iter().flat_map(HashMap::keys);
+                    keys.map(move |xtr| (found, *xtr)).collect::<Vec<_>>()
+                })
+                .collect();
+            for (subscribed, xtr) in xtrs {
+                let news = News {
+                    records: std::slice::from_ref(&record),
+                    about: eid,
+                    subscribed,
+                    xtr,
+                    nonce: None,
+                };
+                self.publisher
+                    .tell(&self.sites, &self.config, &news, now, outcome);
+            }
         }
-        for (asked, rloc) in self.publisher.take_askers(eid, now) {
+        for (answered, rloc) in self.publisher.askers.take(eid, seconds(now)) {
             self.solicitations += 1;
-            let mut smr = MapRequest::new(self.solicitations, asked, self.address);
+            let mut smr = MapRequest::new(self.solicitations, answered, self.address);
             smr.flags = MapRequestFlags::SMR;
             // The receiver asks for the source EID of a solicitation, so that is what has changed.
-            smr.source_eid = Eid::host(asked.instance(), asked.address()).to_address();
-            smr.records = vec![EidRecord::from(asked)];
+            let inner = if answered.covers(eid) { eid } else { answered };
+            smr.source_eid = Eid::host(inner.instance(), inner.address()).to_address();
+            smr.records = vec![EidRecord::from(answered)];
             outcome.message(SocketAddr::new(rloc, CONTROL_PORT), &smr.into());
         }
     }
@@ -187,7 +230,7 @@ impl MapServer {
     /// The mapping of a prefix, or that there is none.
     fn current(&self, eid: Eid, now: Duration) -> Record {
         let mut covering = self.mappings.covering(eid);
-        let found = covering.find_map(|(found, mapping)| mapping.record(found, now));
+        let found = covering.find_map(|(_, mapping)| mapping.record(seconds(now)));
         found.unwrap_or_else(|| {
             let mut record = Record::new(eid, GONE_TTL);
             record.action = Action::NativelyForward;
@@ -195,69 +238,74 @@ impl MapServer {
         })
     }
 
-    /// Sends a notification: with the nonce of a request that it confirms, or the next one.
-    fn notify(
-        &mut self,
-        eid: Eid,
-        xtr: XtrId,
-        record: Record,
-        confirms: Option<u64>,
-        now: Duration,
-        outcome: &mut Outcome,
-    ) {
-        let list = self.publisher.subscribers.get_mut(eid);
-        let Some(known) = list.and_then(|list| list.iter_mut().find(|known| known.xtr == xtr))
-        else {
-            return;
-        };
-        let Some(nonce) = confirms.or_else(|| known.nonces.advance()) else {
-            return;
-        };
-        let site = self.config.sites.get(known.site);
-        let Some(key) = site.and_then(|site| site.keys.first()) else {
-            return;
-        };
-        let message = Message::MapNotify(MapNotify {
-            nonce,
-            authentication: Authentication::with(key.id, Algorithm::HmacSha256),
-            records: vec![record],
-            xtr: Some(xtr),
-            ..MapNotify::default()
-        });
-        if let Ok(bytes) = message.to_signed_bytes(&key.secret) {
-            known.pending = Some((bytes.clone(), 1));
-            outcome.send.push((known.to, bytes));
-            let at = now + self.config.retry_after;
-            self.publisher.retries.insert((at, eid, xtr.xtr_id));
+    /// What a new subscriber of a prefix must know: the mapping around it, and all in it.
+    fn known(&self, eid: Eid, now: Duration) -> Vec<Record> {
+        let inside = self.mappings.covered(eid);
+        let inside = inside.filter_map(|(_, mapping)| mapping.record(seconds(now)));
+        let mut known: Vec<Record> = inside.take(MOST_PENDING * RECORDS_AT_ONCE / 2).collect();
+        if known.first().and_then(Record::eid) != Some(eid) {
+            let around = self.current(eid, now);
+            // "There is nothing" would be wrong where there are parts.
+            if known.is_empty() || !around.locators.is_empty() {
+                known.insert(0, around);
+            }
         }
+        known
     }
 
     /// Sends again what was not acknowledged in time.
     pub(crate) fn retry(&mut self, now: Duration, outcome: &mut Outcome) {
-        while let Some(&(at, eid, xtr_id)) = self.publisher.retries.first() {
+        while let Some(&retry) = self.publisher.retries.first() {
+            let (at, subscribed, (xtr_id, site_id), about) = retry;
             if at > now {
                 return;
             }
             self.publisher.retries.pop_first();
-            let list = self.publisher.subscribers.get_mut(eid);
-            let Some(known) =
-                list.and_then(|list| list.iter_mut().find(|known| known.xtr.xtr_id == xtr_id))
+            let xtr = XtrId { xtr_id, site_id };
+            let (most_tries, wait) = (self.config.most_tries, self.config.retry_after);
+            let Some(known) = self.publisher.subscriber(subscribed, xtr) else {
+                continue;
+            };
+            let Some(place) = known
+                .pending
+                .iter()
+                .position(|pending| pending.eid == about)
             else {
                 continue;
             };
-            match &mut known.pending {
-                None => {}
-                Some((_, tries)) if *tries >= self.config.most_tries => {
-                    known.pending = None;
-                    outcome.audit.push(Audit::Unacknowledged { eid, xtr_id });
-                }
-                Some((bytes, tries)) => {
-                    *tries += 1;
-                    outcome.send.push((known.to, bytes.clone()));
-                    let next = now + self.config.retry_after;
-                    self.publisher.retries.insert((next, eid, xtr_id));
-                }
+            let last = known.nonces.last();
+            let Some(pending) = known.pending.get_mut(place) else {
+                continue;
+            };
+            if pending.tries >= most_tries {
+                known.pending.swap_remove(place);
+                let eid = about;
+                outcome.audit.push(Audit::Unacknowledged { eid, xtr_id });
+                continue;
             }
+            pending.tries += 1;
+            let tries = pending.tries;
+            // Twice as long each time: who is slow is not helped by more.
+            pending.at = now + wait * (1 << (tries - 1).min(10));
+            let again = (pending.at, subscribed, (xtr_id, site_id), about);
+            if last == Some(pending.nonce) {
+                outcome.send(known.to, &pending.bytes);
+                self.publisher.retries.insert(again);
+                continue;
+            }
+            // Others were sent since, so this nonce would not be believed any more.
+            let record = self.current(about, now);
+            let news = News {
+                records: std::slice::from_ref(&record),
+                about,
+                subscribed,
+                xtr,
+                nonce: None,
+            };
+            self.publisher.retries.insert(again);
+            self.publisher
+                .tell(&self.sites, &self.config, &news, now, outcome);
+            self.publisher.keep_trying(&again, tries);
         }
     }
 
@@ -271,8 +319,8 @@ impl MapServer {
     ) {
         let Some(xtr) = ack.xtr else { return };
         let site_id = xtr.site_id;
-        let Some(site) = self.config.sites.iter().find(|site| site.id == site_id) else {
-            return outcome.reject(from, Rejection::UnknownSite { site_id });
+        let Some(site) = self.sites.get(&site_id) else {
+            return self.reject(from, Rejection::UnknownSite { site_id }, outcome);
         };
         let key_id = ack.authentication.key_id;
         let verified = match site.key(key_id) {
@@ -280,26 +328,109 @@ impl MapServer {
             Some(key) => auth::verify(datagram, &key.secret).map_err(Rejection::from),
         };
         if let Err(reason) = verified {
-            return outcome.reject(from, reason);
+            return self.reject(from, reason, outcome);
         }
-        let eids = ack.records.iter().filter_map(Record::eid);
-        for eid in eids.collect::<Vec<_>>() {
-            let subscribed: Vec<Eid> = self
-                .publisher
-                .subscribers
-                .covering(eid)
-                .chain(self.publisher.subscribers.covered(eid))
-                .map(|(found, _)| found)
-                .collect();
-            for found in subscribed {
-                let list = self.publisher.subscribers.get_mut(found);
-                let known = list.and_then(|list| list.iter_mut().find(|known| known.xtr == xtr));
-                if let Some(known) = known
-                    && known.nonces.last() == Some(ack.nonce)
-                {
-                    known.pending = None;
+        for eid in ack.records.iter().filter_map(Record::eid) {
+            for found in self.publisher.concerned(eid) {
+                let Some(known) = self.publisher.subscriber(found, xtr) else {
+                    continue;
+                };
+                let place = known.pending.iter().position(|of| of.nonce == ack.nonce);
+                if let Some(place) = place {
+                    let pending = known.pending.swap_remove(place);
+                    let of = (pending.at, found, (xtr.xtr_id, site_id), pending.eid);
+                    self.publisher.retries.remove(&of);
                 }
             }
+        }
+    }
+}
+
+/// What one subscriber is told.
+struct News<'a> {
+    records: &'a [Record],
+    /// What it is about: later news about the same take its place.
+    about: Eid,
+    subscribed: Eid,
+    xtr: XtrId,
+    /// Of the request that it confirms; else the next one.
+    nonce: Option<u64>,
+}
+
+impl Publisher {
+    /// Sends a notification, and remembers to send it again.
+    fn tell(
+        &mut self,
+        sites: &HashMap<u64, Site>,
+        config: &Config,
+        news: &News<'_>,
+        now: Duration,
+        outcome: &mut Outcome,
+    ) {
+        let xtr = news.xtr;
+        let list = self.subscribers.get_mut(news.subscribed);
+        let Some(known) = list.and_then(|list| list.get_mut(&xtr)) else {
+            return;
+        };
+        let site = sites.get(&xtr.site_id);
+        let Some(key) = site.and_then(|site| site.keys.first()) else {
+            return;
+        };
+        let Some(nonce) = news.nonce.or_else(|| known.nonces.advance()) else {
+            return;
+        };
+        let message = Message::MapNotify(MapNotify {
+            nonce,
+            authentication: Authentication::with(key.id, Algorithm::HmacSha256),
+            records: news.records.to_vec(),
+            xtr: Some(xtr),
+            ..MapNotify::default()
+        });
+        let Ok(bytes) = message.to_signed_bytes(&key.secret) else {
+            return;
+        };
+        outcome.send(known.to, &bytes);
+        let pending = Pending {
+            eid: news.about,
+            nonce,
+            bytes: bytes.into(),
+            tries: 1,
+            at: now + config.retry_after,
+        };
+        let of = (xtr.xtr_id, xtr.site_id);
+        let same = known.pending.iter().position(|old| old.eid == news.about);
+        let old = match same {
+            Some(place) => Some(known.pending.swap_remove(place)),
+            None if known.pending.len() >= MOST_PENDING => {
+                let eid = known.pending.first().map(|oldest| oldest.eid);
+                let lost = eid.map(|eid| Audit::Unacknowledged {
+                    eid,
+                    xtr_id: xtr.xtr_id,
+                });
+                outcome.audit.extend(lost);
+                Some(known.pending.swap_remove(0))
+            }
+            None => None,
+        };
+        if let Some(old) = old {
+            self.retries.remove(&(old.at, news.subscribed, of, old.eid));
+        }
+        self.retries
+            .insert((pending.at, news.subscribed, of, pending.eid));
+        known.pending.push(pending);
+    }
+
+    /// Lets a notification that was made anew go on with the wait and the tries of the one before.
+    fn keep_trying(&mut self, retry: &Retry, tries: u8) {
+        let (at, subscribed, (xtr_id, site_id), about) = *retry;
+        let known = self.subscriber(subscribed, XtrId { xtr_id, site_id });
+        let pending = known.and_then(|known| known.pending.iter_mut().find(|of| of.eid == about));
+        if let Some(pending) = pending {
+            let made = (pending.at, subscribed, (xtr_id, site_id), about);
+            pending.tries = tries;
+            pending.at = at;
+            self.retries.remove(&made);
+            self.retries.insert(*retry);
         }
     }
 }

@@ -3,13 +3,13 @@
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
-use lisp::message::CONTROL_PORT;
-use lisp::message::{EidFlags, Encapsulated, InnerIp, MapReplyFlags};
+use lisp::message::{CONTROL_PORT, EidFlags, Encapsulated, InnerIp, Question};
 use lisp::record::Action;
 use lisp::subscription::Wish;
 use lisp::{Eid, MapReply, MapRequest, MapRequestFlags, Message, Record};
 
-use crate::server::{MapServer, Outcome};
+use crate::outcome::Outcome;
+use crate::server::{MapServer, seconds};
 
 /// Minutes that a denial holds inside and outside of a site (RFC 9301, section 8.2).
 const DENIED_IN_SITE: u32 = 1;
@@ -18,7 +18,75 @@ const DENIED_OUTSIDE: u32 = 15;
 /// How many parts of a prefix are told with it, so that its asker does not overlook them.
 const MOST_PARTS: usize = 16;
 
+/// Records of a Map-Reply.
+#[derive(Default)]
+struct Records {
+    bytes: Vec<u8>,
+    count: u8,
+}
+
+impl Records {
+    /// One that has no place any more is left out.
+    fn push(&mut self, record: &[u8]) {
+        if let Some(count) = self.count.checked_add(1) {
+            self.count = count;
+            self.bytes.extend_from_slice(record);
+        }
+    }
+}
+
+/// What is known of an identifier.
+enum Found {
+    /// The answer, good for this prefix.
+    Answered(Eid),
+    /// The ETR that answers itself.
+    Etr(IpAddr),
+    /// An ETR answers itself, and none of its locators can be used.
+    Nobody,
+}
+
 impl MapServer {
+    /// The plain question: most of them are for a single address, and the answer is a copy.
+    pub(crate) fn question(
+        &mut self,
+        question: &Question,
+        datagram: &[u8],
+        now: Duration,
+        outcome: &mut Outcome,
+    ) {
+        let Question {
+            nonce,
+            eid,
+            rloc,
+            port,
+        } = *question;
+        let whole = eid.length() == eid.address().width();
+        let answer = whole
+            .then(|| self.mappings.get(eid))
+            .flatten()
+            .filter(|mapping| mapping.is_proxied())
+            .and_then(|mapping| mapping.answer(seconds(now)));
+        if let Some(record) = answer {
+            let to = SocketAddr::new(rloc, port);
+            outcome.parts(to, &[&MapReply::head(nonce, 1), &record]);
+            return self.publisher.remember(eid, rloc, now, &self.config);
+        }
+        let mut records = Records::default();
+        match self.resolve(eid, now, &mut records) {
+            Found::Answered(prefix) => self.publisher.remember(prefix, rloc, now, &self.config),
+            Found::Etr(etr) => outcome.send(SocketAddr::new(etr, CONTROL_PORT), datagram),
+            Found::Nobody => {}
+        }
+        self.reply(SocketAddr::new(rloc, port), nonce, &records, outcome);
+    }
+
+    fn reply(&self, to: SocketAddr, nonce: u64, records: &Records, outcome: &mut Outcome) {
+        if records.count > 0 {
+            let head = MapReply::head(nonce, records.count);
+            outcome.parts(to, &[&head, &records.bytes]);
+        }
+    }
+
     /// `port` is where the answer is awaited: that of the packet inside, if there is one.
     pub(crate) fn request(
         &mut self,
@@ -32,7 +100,7 @@ impl MapServer {
         let wish = match request.wish() {
             Ok(wish) => wish,
             Err(error) => {
-                outcome.reject(from, error);
+                self.reject(from, error, outcome);
                 Wish::Answer
             }
         };
@@ -45,7 +113,7 @@ impl MapServer {
                     if record.flags.contains(EidFlags::NOTIFY)
                         && let Some(eid) = record.eid()
                     {
-                        self.subscribe(from, to, xtr, eid, request.nonce, now, outcome);
+                        self.subscribe((from, to), xtr, eid, request.nonce, now, outcome);
                     }
                 }
                 return;
@@ -58,62 +126,77 @@ impl MapServer {
             return;
         }
         let Some(rloc) = rloc else { return };
-        let mut records = Vec::with_capacity(1);
+        let mut records = Records::default();
         for eid in request.records.iter().filter_map(|record| record.eid()) {
             match self.resolve(eid, now, &mut records) {
-                None => self.publisher.remember(eid, rloc, now, &self.config),
-                Some(etr) => {
+                Found::Answered(prefix) => {
+                    self.publisher.remember(prefix, rloc, now, &self.config);
+                }
+                Found::Etr(etr) => {
                     let to = SocketAddr::new(etr, CONTROL_PORT);
                     match is_encapsulated(datagram) {
-                        true => outcome.send.push((to, datagram.to_vec())),
+                        true => outcome.send(to, datagram),
                         false => pass_on(from, to, request, outcome),
                     }
                 }
+                Found::Nobody => {}
             }
         }
-        if !records.is_empty() {
-            records.truncate(255);
-            let reply = MapReply {
-                flags: MapReplyFlags::empty(),
-                nonce: request.nonce,
-                records,
-                security: None,
-            };
-            outcome.message(SocketAddr::new(rloc, port), &reply.into());
-        }
+        self.reply(
+            SocketAddr::new(rloc, port),
+            request.nonce,
+            &records,
+            outcome,
+        );
     }
 
     /// Appends the answer, or says which ETR has it.
-    fn resolve(&self, eid: Eid, now: Duration, records: &mut Vec<Record>) -> Option<IpAddr> {
-        let found = self
-            .mappings
-            .covering(eid)
-            .find(|(_, mapping)| mapping.is_live(now));
-        let Some((prefix, mapping)) = found else {
-            records.push(self.denial(eid));
-            return None;
+    fn resolve(&self, eid: Eid, now: Duration, records: &mut Records) -> Found {
+        let now = seconds(now);
+        let mut live = self.mappings.covering(eid);
+        let Some((prefix, mapping)) = live.find(|(_, mapping)| mapping.is_live(now)) else {
+            let denial = self.denial(eid);
+            let prefix = denial.eid().unwrap_or(eid);
+            if let Ok(bytes) = denial.to_bytes() {
+                records.push(&bytes);
+            }
+            return Found::Answered(prefix);
         };
-        if !mapping.is_proxied(now) {
-            let locators = mapping.locators(now);
-            let usable = locators.iter().filter(|locator| locator.priority < 255);
-            return usable
-                .min_by_key(|locator| locator.priority)
-                .and_then(|locator| locator.address.ip());
+        if !mapping.is_proxied() {
+            let registered = mapping.registrations().iter();
+            let locators = registered
+                .filter(|part| part.expires > now)
+                .filter_map(|part| part.record())
+                .flat_map(|record| record.locators);
+            let best = locators
+                .filter(|locator| locator.priority < 255)
+                .filter_map(|locator| Some((locator.priority, locator.address.ip()?)))
+                .min_by_key(|(priority, _)| *priority);
+            return best.map_or(Found::Nobody, |(_, etr)| Found::Etr(etr));
         }
         // A part of the prefix may be elsewhere: whoever caches the prefix must know.
-        let whole = self.mappings.covered(prefix);
-        let known = whole.filter_map(|(eid, mapping)| mapping.record(eid, now));
-        let parts: Vec<Record> = known.take(MOST_PARTS + 1).collect();
-        if parts.len() > MOST_PARTS {
-            // Too many to tell: the answer is for one address only, so it hides none of them.
-            let host = Eid::host(eid.instance(), eid.address());
-            let covering = self.mappings.covering(host);
-            let mut known = covering.filter_map(|(_, mapping)| mapping.record(host, now));
-            records.extend(known.next());
-        } else {
-            records.extend(parts);
+        let inside = self.mappings.covered(prefix);
+        let known = inside.filter_map(|(_, mapping)| mapping.answer(now));
+        let parts: Vec<_> = known.take(MOST_PARTS + 1).collect();
+        if parts.len() <= MOST_PARTS {
+            parts.iter().for_each(|part| records.push(part));
+            return Found::Answered(prefix);
         }
-        None
+        // Too many to tell: the answer is for one address only, so it hides none of them.
+        let host = Eid::host(eid.instance(), eid.address());
+        let covering = self.mappings.covering(host);
+        let mut known = covering.filter_map(|(_, mapping)| mapping.record(now));
+        if let Some(record) = known.next() {
+            let narrowed = Record {
+                mask_len: host.length(),
+                eid: host.to_address(),
+                ..record
+            };
+            if let Ok(bytes) = narrowed.to_bytes() {
+                records.push(&bytes);
+            }
+        }
+        Found::Answered(host)
     }
 
     /// The largest prefix around `eid` in which nothing is or could soon be registered.

@@ -4,6 +4,7 @@ mod clusters;
 mod host_side;
 mod lab;
 mod limits;
+mod lisp;
 mod migrations;
 mod security;
 
@@ -13,6 +14,7 @@ pub(crate) use host_side::{
 };
 pub(crate) use lab::{BenchArgs, CompareArgs, DemoArgs, ExecArgs, LabArgs, LabCommand, UpArgs};
 pub(crate) use limits::LimitsCommand;
+pub(crate) use lisp::{LispCommand, LispMappingCommand, LispSiteCommand, PutMapping, PutSite};
 pub(crate) use migrations::{EventArgs, MigrateArgs, MigrationCommand, PlanArgs};
 pub(crate) use security::SecurityArgs;
 
@@ -142,6 +144,9 @@ pub(crate) enum Command {
     /// Show and change how many migrations run at once, what they may send, and when
     #[command(subcommand)]
     Limits(LimitsCommand),
+    /// Show and change sites and mappings of the LISP Map-Server
+    #[command(subcommand)]
+    Lisp(LispCommand),
     /// Show what happens
     Events(EventArgs),
 

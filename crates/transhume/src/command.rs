@@ -6,6 +6,7 @@ mod inventory;
 mod journeys;
 mod lab;
 mod limits;
+mod lisp;
 mod security;
 mod services;
 
@@ -50,6 +51,7 @@ pub(crate) fn run(cli: Cli) -> Result<(), Failure> {
         Command::Migrate(args) => wait(journeys::migrate(ask()?, args)),
         Command::Migration(command) => wait(journeys::run(ask()?, command)),
         Command::Limits(command) => wait(limits::run(ask()?, command)),
+        Command::Lisp(command) => wait(lisp::run(ask()?, command)),
         Command::Events(args) => wait(journeys::events(ask()?, args)),
         Command::Serve(args) => services::serve(args),
         Command::Agent(args) => services::agent(args),

@@ -5,7 +5,7 @@ mod support;
 use serde_json::Value;
 use support::Controller;
 
-const LISTS: [&[&str]; 12] = [
+const LISTS: [&[&str]; 14] = [
     &["cluster", "list"],
     &["cluster", "security", "shop", "shop-1"],
     &["cluster", "show", "shop"],
@@ -18,6 +18,8 @@ const LISTS: [&[&str]; 12] = [
     &["migration", "list"],
     &["migration", "show", "m-0001"],
     &["migrate", "shop", "--to", "south"],
+    &["lisp", "site", "list"],
+    &["lisp", "mapping", "list"],
 ];
 
 #[test]
@@ -164,4 +166,59 @@ fn security_rules_are_shown_and_replaced_in_the_same_words() {
     assert_eq!(said, "ingress icmp from members\negress any to any\n");
     let said = controller.says(&[&member[..], &["--open"]].concat());
     assert!(said.contains("open to its network"), "{said}");
+}
+
+#[test]
+fn a_lisp_sites_secret_goes_in_from_a_file_or_stdin_and_never_comes_out() {
+    let fake = std::sync::Arc::new(support::fake::Fake::default());
+    let controller = Controller::of(fake.clone());
+    let file = controller.home.path().join("branch.key");
+    std::fs::write(&file, "not to be seen\n").unwrap();
+    let add = |key: &str| {
+        let site = ["lisp", "site", "add", "branch", "--id", "9"];
+        let rest = ["--prefix", "[7]10.2.0.0/16", "--key-file", key];
+        controller.ask(&[&site[..], &rest[..]].concat())
+    };
+    let said = add(file.to_str().unwrap()).output().unwrap();
+    let piped = add("-").write_stdin("not to be seen\n").output().unwrap();
+    for output in [said, piped] {
+        let text = String::from_utf8_lossy(&output.stdout).into_owned();
+        assert!(
+            text.contains("branch") && text.contains("[7]10.2.0.0/16"),
+            "{text}"
+        );
+        assert!(!text.contains("seen"), "{text}");
+    }
+    let keys = fake.lisp_keys.lock().unwrap();
+    let secrets: Vec<&str> = keys.iter().map(|key| key.secret.as_str()).collect();
+    assert_eq!(secrets, ["not to be seen"; 2]);
+    let empty = support::fails(add("-").write_stdin(""));
+    assert!(empty.0 == 2 && empty.1.contains("no secret"), "{}", empty.1);
+}
+
+#[test]
+fn a_lisp_mapping_is_set_with_its_locators_and_removed() {
+    let controller = Controller::start();
+    let said = controller.says(&[
+        "lisp",
+        "mapping",
+        "add",
+        "[7]10.9.0.0/24",
+        "--locator",
+        "192.0.2.10",
+        "--locator",
+        "192.0.2.11,2,50",
+        "--ttl",
+        "30",
+    ]);
+    assert!(
+        said.contains("[7]10.9.0.0/24") && said.contains("by hand"),
+        "{said}"
+    );
+    assert!(
+        said.contains("192.0.2.11,2,50") && said.contains("30 min"),
+        "{said}"
+    );
+    let said = controller.says(&["lisp", "mapping", "remove", "[7]10.9.0.0/24"]);
+    assert_eq!(said, "The mapping of [7]10.9.0.0/24 is gone.\n");
 }

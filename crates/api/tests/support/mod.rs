@@ -3,7 +3,10 @@
 #![allow(dead_code, unreachable_pub, missing_docs)]
 
 use api::server::UnixServer;
-use api::view::{Cluster, Endpoint, Host, JoinToken, Placed, Site, Vm};
+use api::view::{
+    Cluster, Endpoint, Host, JoinToken, LispKey, LispLocator, LispMapping, LispMappingSpec,
+    LispSite, LispSiteSpec, LispSource, Placed, Site, Vm,
+};
 use api::{Client, Events, Problem, Service};
 use async_trait::async_trait;
 use futures::StreamExt;
@@ -262,6 +265,20 @@ pub fn events() -> Vec<Event> {
         .collect()
 }
 
+pub fn lisp_mapping(eid: &str) -> LispMapping {
+    LispMapping {
+        eid: eid.into(),
+        source: LispSource::Directory,
+        ttl_minutes: 15,
+        version: 3,
+        locators: vec![LispLocator {
+            address: name("192.0.2.10"),
+            priority: 1,
+            weight: 100,
+        }],
+    }
+}
+
 /// Answers from fixed data; every change is kept for the test to look at.
 pub struct Fake {
     pub applied: Mutex<Vec<model::Cluster>>,
@@ -270,6 +287,9 @@ pub struct Fake {
     /// What `m-0001` says of itself.
     pub current: Mutex<Migration>,
     pub limits: Mutex<Limits>,
+    pub lisp_sites: Mutex<Vec<LispSite>>,
+    /// Secrets that came in.
+    pub lisp_keys: Mutex<Vec<LispKey>>,
     told: Mutex<Vec<Event>>,
     feed: tokio::sync::broadcast::Sender<Event>,
 }
@@ -282,6 +302,15 @@ impl Default for Fake {
             journeys: Mutex::default(),
             current: Mutex::new(migration(State::Arrived)),
             limits: Mutex::default(),
+            lisp_sites: Mutex::new(vec![LispSite {
+                name: "branch".into(),
+                id: 9,
+                key_ids: vec![0],
+                prefixes: vec!["[7]10.2.0.0/16".into()],
+                accept_more_specifics: true,
+                accept_constant_nonce: false,
+            }]),
+            lisp_keys: Mutex::default(),
             told: Mutex::new(events()),
             feed: tokio::sync::broadcast::channel(100).0,
         }
@@ -578,6 +607,64 @@ impl Service for Fake {
         } else {
             Ok(kept.boxed())
         }
+    }
+
+    async fn lisp_sites(&self) -> Result<Vec<LispSite>, Problem> {
+        Ok(self.lisp_sites.lock().expect("not poisoned").clone())
+    }
+
+    async fn put_lisp_site(
+        &self,
+        name: &SiteName,
+        spec: LispSiteSpec,
+    ) -> Result<LispSite, Problem> {
+        let site = LispSite {
+            name: name.to_string(),
+            id: spec.id,
+            key_ids: spec.keys.iter().map(|key| key.id).collect(),
+            prefixes: spec.prefixes.clone(),
+            accept_more_specifics: spec.accept_more_specifics,
+            accept_constant_nonce: spec.accept_constant_nonce,
+        };
+        self.lisp_keys
+            .lock()
+            .expect("not poisoned")
+            .extend(spec.keys);
+        let mut sites = self.lisp_sites.lock().expect("not poisoned");
+        sites.retain(|known| known.name != site.name);
+        sites.push(site.clone());
+        Ok(site)
+    }
+
+    async fn delete_lisp_site(&self, name: &SiteName) -> Result<(), Problem> {
+        let mut sites = self.lisp_sites.lock().expect("not poisoned");
+        sites.retain(|known| known.name != name.as_str());
+        Ok(())
+    }
+
+    async fn lisp_mappings(&self, _: Option<&str>) -> Result<Vec<LispMapping>, Problem> {
+        Ok(vec![lisp_mapping("[7]10.77.0.11/32")])
+    }
+
+    async fn lisp_mapping(&self, eid: &str) -> Result<LispMapping, Problem> {
+        Ok(lisp_mapping(eid))
+    }
+
+    async fn put_lisp_mapping(
+        &self,
+        eid: &str,
+        spec: LispMappingSpec,
+    ) -> Result<LispMapping, Problem> {
+        Ok(LispMapping {
+            source: LispSource::Static,
+            ttl_minutes: spec.ttl_minutes,
+            locators: spec.locators,
+            ..lisp_mapping(eid)
+        })
+    }
+
+    async fn delete_lisp_mapping(&self, _: &str) -> Result<(), Problem> {
+        Ok(())
     }
 
     async fn join_token(&self) -> Result<JoinToken, Problem> {

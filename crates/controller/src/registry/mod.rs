@@ -35,6 +35,7 @@ mod views;
 pub use place::Committed;
 
 use crate::directory::LoadError;
+use crate::lisp::Turns;
 use crate::lock;
 use crate::{Events, Hosts, problems};
 use api::Problem;
@@ -60,6 +61,7 @@ struct Inner {
     store: Arc<dyn Store>,
     state: AsyncMutex<State>,
     gates: Mutex<BTreeMap<ClusterName, Gate>>,
+    turns: Turns,
     /// Clusters that a migration has for itself.
     reserved: Mutex<BTreeMap<ClusterName, MigrationId>>,
 }
@@ -82,9 +84,15 @@ impl Registry {
                 store,
                 state: AsyncMutex::new(state),
                 gates: Mutex::default(),
+                turns: Turns::default(),
                 reserved: Mutex::default(),
             }),
         })
+    }
+
+    /// When changes of place are due for those who only read the store.
+    pub fn turns(&self) -> Turns {
+        self.inner.turns.clone()
     }
 
     /// Gives a cluster to a migration alone: until [`Registry::release`] nobody links, unlinks,

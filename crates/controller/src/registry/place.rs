@@ -250,6 +250,10 @@ impl Registry {
     ) -> Result<(Entry, Told), Problem> {
         let hosts = &self.inner.hosts;
         let before = state.ledger.view().get(key).cloned();
+        match at.as_ref().and_then(|moments| moments.values().min()) {
+            Some(first) => self.inner.turns.plan(key, &locator, *first),
+            None => self.inner.turns.forget(key),
+        }
         let entry = state.ledger.commit(key, locator, Txn::new()).await?;
         let rows = std::slice::from_ref(&entry);
         let (Some(at), Some(before)) = (at, before) else {

@@ -18,16 +18,22 @@ pub(crate) struct Bed {
     pub(crate) service: Arc<Controlling>,
     pub(crate) agents: SocketAddr,
     running: Running,
+    more: &'static str,
 }
 
 impl Bed {
     pub(crate) async fn new() -> Self {
-        Self::at(tempfile::tempdir().unwrap()).await
+        Self::with("").await
     }
 
-    async fn at(folder: TempDir) -> Self {
+    /// With more in its configuration.
+    pub(crate) async fn with(more: &'static str) -> Self {
+        Self::at(tempfile::tempdir().unwrap(), more).await
+    }
+
+    async fn at(folder: TempDir, more: &'static str) -> Self {
         let config: ControllerConfig = toml::from_str(&format!(
-            "state = '{0}/state'\nsocket = '{0}/api.sock'\nlisten = '127.0.0.1:0'",
+            "state = '{0}/state'\nsocket = '{0}/api.sock'\nlisten = '127.0.0.1:0'\n{more}",
             folder.path().display()
         ))
         .unwrap();
@@ -48,6 +54,7 @@ impl Bed {
             service,
             agents,
             running,
+            more,
         }
     }
 
@@ -57,12 +64,13 @@ impl Bed {
             folder,
             service,
             mut running,
+            more,
             ..
         } = self;
         running.0.abort();
         let _ = (&mut running.0).await;
         drop(service);
-        Self::at(folder).await
+        Self::at(folder, more).await
     }
 
     pub(crate) async fn token(&self) -> String {

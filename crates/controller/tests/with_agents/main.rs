@@ -8,6 +8,7 @@ mod converging;
 mod joining;
 mod latency;
 mod linking;
+mod lisp;
 mod orders;
 mod outside;
 mod placing;

@@ -311,36 +311,18 @@ impl Encapsulated {
     }
 
     pub(super) fn decode(r: &mut Reader<'_>) -> Result<Self, DecodeError> {
-        let word = r.u32("message header")?;
+        let word = r.clone().u32("message header")?;
         let flags = EcmFlags::from_bits_retain(word & EcmFlags::WIRE);
-        if word & EcmFlags::SECURITY_PRESENT != 0 {
+        let Some(mut opened) = Opened::read(r)? else {
             let inner = Inner::Secured(r.rest().into());
             return Ok(Self { flags, inner });
-        }
-        let (ip, mut packet) = InnerIp::decode(r)?;
-        r.finish("inner packet")?;
-        let start = packet.clone();
-        let datagram = packet.peek();
-        let source_port = packet.u16("inner UDP source port")?;
-        let destination_port = packet.u16("inner UDP destination port")?;
-        let length = usize::from(packet.u16("inner UDP length")?);
-        if length != datagram.len() {
-            return Err(start.error("inner UDP length", DecodeErrorKind::Length { length }));
-        }
-        let found = packet.u16("inner UDP checksum")?;
-        if found != 0 {
-            let computed = udp_checksum(&ip, datagram, found);
-            if computed != found {
-                let kind = DecodeErrorKind::Checksum { found, computed };
-                return Err(start.error("inner UDP checksum", kind));
-            }
-        }
+        };
         let inner = Inner::Packet {
-            ip,
-            source_port,
-            destination_port,
-            udp_checksum: found != 0,
-            message: Box::new(Message::read(&mut packet)?),
+            ip: opened.ip,
+            source_port: opened.source_port,
+            destination_port: opened.destination_port,
+            udp_checksum: opened.udp_checksum,
+            message: Box::new(Message::read(&mut opened.packet)?),
         };
         Ok(Self { flags, inner })
     }
@@ -380,5 +362,49 @@ impl Encapsulated {
                 }
             }
         }
+    }
+}
+
+/// An Encapsulated Control Message whose packet was checked, and whose message was not read yet.
+pub(super) struct Opened<'a> {
+    ip: InnerIp,
+    pub(super) source_port: u16,
+    destination_port: u16,
+    udp_checksum: bool,
+    pub(super) packet: Reader<'a>,
+}
+
+impl<'a> Opened<'a> {
+    /// Nothing for LISP-SEC: what is behind the first word is left in `r` then.
+    pub(super) fn read(r: &mut Reader<'a>) -> Result<Option<Self>, DecodeError> {
+        let word = r.u32("message header")?;
+        if word & EcmFlags::SECURITY_PRESENT != 0 {
+            return Ok(None);
+        }
+        let (ip, mut packet) = InnerIp::decode(r)?;
+        r.finish("inner packet")?;
+        let start = packet.clone();
+        let datagram = packet.peek();
+        let source_port = packet.u16("inner UDP source port")?;
+        let destination_port = packet.u16("inner UDP destination port")?;
+        let length = usize::from(packet.u16("inner UDP length")?);
+        if length != datagram.len() {
+            return Err(start.error("inner UDP length", DecodeErrorKind::Length { length }));
+        }
+        let found = packet.u16("inner UDP checksum")?;
+        if found != 0 {
+            let computed = udp_checksum(&ip, datagram, found);
+            if computed != found {
+                let kind = DecodeErrorKind::Checksum { found, computed };
+                return Err(start.error("inner UDP checksum", kind));
+            }
+        }
+        Ok(Some(Self {
+            ip,
+            source_port,
+            destination_port,
+            udp_checksum: found != 0,
+            packet,
+        }))
     }
 }

@@ -5,12 +5,14 @@
 
 mod encapsulated;
 mod info;
+mod question;
 mod register;
 mod reply;
 mod request;
 
 pub use encapsulated::{EcmFlags, Encapsulated, Inner, InnerIp};
 pub use info::{Info, InfoFlags};
+pub use question::Question;
 pub use register::{MapNotify, MapNotifyFlags, MapRegister, MapRegisterFlags};
 pub use reply::{MapReply, MapReplyFlags};
 pub use request::{EidFlags, EidRecord, MapRequest, MapRequestFlags};

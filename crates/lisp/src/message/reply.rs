@@ -40,6 +40,15 @@ pub struct MapReply {
 }
 
 impl MapReply {
+    /// The bytes before the records of a plain answer with so many of them.
+    pub fn head(nonce: u64, records: u8) -> [u8; 12] {
+        let mut head = [0; 12];
+        let (first, rest) = head.split_at_mut(4);
+        first.copy_from_slice(&header(kind::MAP_REPLY, 0, records.into()).to_be_bytes());
+        rest.copy_from_slice(&nonce.to_be_bytes());
+        head
+    }
+
     pub(super) fn decode(r: &mut Reader<'_>) -> Result<Self, DecodeError> {
         let word = r.u32("message header")?;
         let nonce = r.u64("nonce")?;

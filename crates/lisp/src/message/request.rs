@@ -41,8 +41,8 @@ bitflags::bitflags! {
 }
 
 impl MapRequestFlags {
-    const REPLY_PRESENT: u32 = 0x0400_0000;
-    const XTR_ID_PRESENT: u32 = 0x0010_0000;
+    pub(super) const REPLY_PRESENT: u32 = 0x0400_0000;
+    pub(super) const XTR_ID_PRESENT: u32 = 0x0010_0000;
     /// What is neither type, count nor the presence of a part.
     const WIRE: u32 = 0x0fff_e000 & !(Self::REPLY_PRESENT | Self::XTR_ID_PRESENT);
 }

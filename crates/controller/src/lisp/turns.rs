@@ -1,0 +1,74 @@
+//! When a change of place is due for those who ask the Map-Server.
+//!
+//! A move is committed in the directory before its moment: hosts hold their flips by then. Mappings turn
+//! at the moment, not before, so the directory's change waits here for it. Pure.
+
+use crate::lock;
+use control::Key;
+use model::{Entry, Locator, Nanos};
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex};
+
+/// Moments of changes that are about to be stored. Clones share them.
+#[derive(Debug, Clone, Default)]
+pub struct Turns(Arc<Mutex<BTreeMap<Key, (Locator, Nanos)>>>);
+
+impl Turns {
+    /// The next row that leads an endpoint to `locator` is due at `at`. Say it before the row is stored.
+    pub fn plan(&self, key: &Key, locator: &Locator, at: Nanos) {
+        lock(&self.0).insert(key.clone(), (locator.clone(), at));
+    }
+
+    /// The next row is due as it comes.
+    pub fn forget(&self, key: &Key) {
+        lock(&self.0).remove(key);
+    }
+
+    /// When a row that has come is due; nothing means now.
+    pub(super) fn due(&self, row: &Entry, now: Nanos) -> Option<Nanos> {
+        let mut planned = lock(&self.0);
+        let (locator, at) = planned.get(&row.key())?;
+        if *locator != row.locator {
+            return None;
+        }
+        let at = *at;
+        planned.remove(&row.key());
+        (at > now).then_some(at)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use model::{ClusterName, Epoch, HostName, Mac, VmName};
+
+    fn row(host: &str) -> Entry {
+        Entry {
+            cluster: ClusterName::new("shop").unwrap(),
+            vm: VmName::new("a").unwrap(),
+            mac: Mac([2, 0, 0, 0, 0, 1]),
+            ips: Vec::new(),
+            security: Vec::new(),
+            locator: Locator {
+                host: HostName::new(host).unwrap(),
+                address: [192, 0, 2, 1].into(),
+            },
+            epoch: Epoch(5),
+        }
+    }
+
+    #[test]
+    fn a_planned_row_waits_for_its_moment_and_another_one_does_not() {
+        let turns = Turns::default();
+        let (here, there) = (row("north"), row("south"));
+        turns.plan(&there.key(), &there.locator, Nanos(100));
+        assert_eq!(turns.due(&here, Nanos(1)), None);
+        assert_eq!(turns.due(&there, Nanos(1)), Some(Nanos(100)));
+        assert_eq!(turns.due(&there, Nanos(2)), None, "it is told once");
+        turns.plan(&there.key(), &there.locator, Nanos(100));
+        assert_eq!(turns.due(&there, Nanos(100)), None);
+        turns.plan(&there.key(), &there.locator, Nanos(300));
+        turns.forget(&there.key());
+        assert_eq!(turns.due(&there, Nanos(200)), None);
+    }
+}

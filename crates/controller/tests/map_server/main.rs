@@ -1,0 +1,7 @@
+//! The Map-Server over real sockets, with a store and a directory in it.
+
+mod answering;
+mod bed;
+mod describing;
+mod registering;
+mod telling;
