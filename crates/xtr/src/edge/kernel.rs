@@ -1,0 +1,119 @@
+//! The kernel carries what goes to routers of ours: one VXLAN-GPE device, and an encapsulating route
+//! for each mapping. What the map-cache does not know still goes through the TUN, by its shorter
+//! route, so misses are seen and packets wait as ever.
+//!
+//! A departed endpoint is nothing special here: the route leads what arrives for it to its new place,
+//! and the kernel takes a hop away. Fenced it has a route that drops.
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+use std::sync::mpsc;
+use std::thread::JoinHandle;
+
+use lisp::Eid;
+
+use super::netlink::Netlink;
+use crate::config::{self, Kernel};
+use crate::control::Change;
+use crate::data::table::{Presence, Route};
+use crate::error::Error;
+
+/// The routes that the kernel has of us. Changes are carried out in order by a thread of their own, so
+/// that nobody waits for the kernel.
+#[derive(Debug)]
+pub(crate) struct KernelRoutes {
+    peers: Vec<Eid>,
+    work: mpsc::Sender<Work>,
+    thread: JoinHandle<()>,
+}
+
+#[derive(Debug)]
+enum Work {
+    Encapsulate(Eid, IpAddr),
+    Drop(Eid),
+    Forget(Eid),
+}
+
+impl KernelRoutes {
+    pub(crate) fn start(netlink: Netlink, kernel: &Kernel, mtu: u16) -> Result<Self, Error> {
+        let peers: Result<Vec<Eid>, Error> = kernel
+            .peers
+            .iter()
+            .map(|text| config::prefix(0, text))
+            .collect();
+        let peers = peers?;
+        let device = netlink.make_gpe(&kernel.device, mtu)?;
+        let name = kernel.device.clone();
+        let (work, orders) = mpsc::channel();
+        let run = move || {
+            let mut routes: BTreeMap<Eid, ()> = BTreeMap::new();
+            for order in orders {
+                let done = match order {
+                    Work::Encapsulate(eid, to) => {
+                        routes.insert(eid, ());
+                        netlink.encapsulate(eid, device, to)
+                    }
+                    Work::Drop(eid) => {
+                        routes.insert(eid, ());
+                        netlink.blackhole(eid)
+                    }
+                    Work::Forget(eid) => {
+                        if routes.remove(&eid).is_some() {
+                            netlink.unroute(eid);
+                        }
+                        Ok(())
+                    }
+                };
+                if let Err(error) = done {
+                    tracing::error!(%error, "the kernel's routes are behind the map-cache");
+                }
+            }
+            for eid in routes.into_keys() {
+                netlink.unroute(eid);
+            }
+            netlink.remove_link(&name);
+        };
+        let thread = std::thread::Builder::new()
+            .name("xtr-kernel".to_owned())
+            .spawn(run)
+            .map_err(Error::Thread)?;
+        Ok(Self {
+            peers,
+            work,
+            thread,
+        })
+    }
+
+    /// Takes a change of the tables.
+    pub(crate) fn change(&mut self, change: &Change) {
+        let work = match change {
+            Change::Route(eid, Some(Route::To(choice))) => {
+                let ours = choice
+                    .locators()
+                    .map(|to| to.ip())
+                    .find(|to| self.is_ours(*to));
+                match ours {
+                    Some(to) => Work::Encapsulate(*eid, to),
+                    None => Work::Forget(*eid),
+                }
+            }
+            Change::Route(eid, _) => Work::Forget(*eid),
+            Change::Own(eid, Some(Presence::Fenced)) => Work::Drop(*eid),
+            Change::Own(..) => return,
+        };
+        drop(self.work.send(work));
+    }
+
+    fn is_ours(&self, locator: IpAddr) -> bool {
+        let locator = Eid::host(0, locator);
+        self.peers.iter().any(|peer| peer.covers(locator))
+    }
+
+    /// Takes routes and device back.
+    pub(crate) fn stop(self) {
+        drop(self.work);
+        if self.thread.join().is_err() {
+            tracing::error!("the thread of the kernel's routes has panicked");
+        }
+    }
+}

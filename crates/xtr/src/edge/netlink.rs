@@ -1,0 +1,216 @@
+//! Links, addresses and routes of the network namespace that the router was started in.
+
+use std::net::IpAddr;
+
+use futures::TryStreamExt;
+use lisp::{Address, Eid};
+use rtnetlink::packet_route::link::LinkAttribute;
+use rtnetlink::packet_route::route::{
+    RouteIp6Tunnel, RouteIp6TunnelFlags, RouteIpTunnel, RouteIpTunnelFlags, RouteProtocol,
+    RouteType,
+};
+use rtnetlink::{Handle, LinkUnspec, LinkVxlan, RouteMessageBuilder};
+
+use crate::config::Instance;
+use crate::error::Error;
+
+/// Bytes of the largest packet that the kernel gives us at once: with a header for each of its pieces
+/// it still fits one call of UDP.
+const LARGEST: u32 = 60_000;
+/// Packets that wait for us in the kernel.
+const QUEUE: u32 = 4_000;
+/// Who has made a route, for people who list them; any number that nobody else uses.
+const PROTOCOL: u8 = 142;
+
+/// A netlink socket, used without waiting for anything else.
+pub struct Netlink {
+    runtime: tokio::runtime::Runtime,
+    handle: Handle,
+}
+
+impl std::fmt::Debug for Netlink {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Netlink").finish_non_exhaustive()
+    }
+}
+
+fn failed<E>(what: impl Into<String>) -> impl FnOnce(E) -> Error
+where
+    E: Into<Box<dyn std::error::Error + Send + Sync>>,
+{
+    let what = what.into();
+    move |source| Error::Netlink {
+        what,
+        source: source.into(),
+    }
+}
+
+impl Netlink {
+    /// Opens a socket in the namespace of the calling thread.
+    ///
+    /// # Errors
+    /// [`Error::Netlink`].
+    pub fn open() -> Result<Self, Error> {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_io()
+            .build()
+            .map_err(failed("open a netlink socket"))?;
+        let handle = {
+            let _entered = runtime.enter();
+            let (connection, handle, _) =
+                rtnetlink::new_connection().map_err(failed("open a netlink socket"))?;
+            runtime.spawn(connection);
+            handle
+        };
+        Ok(Self { runtime, handle })
+    }
+
+    fn index(&self, name: &str) -> Result<u32, Error> {
+        let found = self.handle.link().get().match_name(name.to_owned());
+        let mut found = found.execute();
+        let link = self.runtime.block_on(found.try_next());
+        let link = link.map_err(failed(format!("tell about {name}")))?;
+        let missing = || failed(format!("tell about {name}"))("there is no such link");
+        link.map(|link| link.header.index).ok_or_else(missing)
+    }
+
+    /// Brings a TUN up with its addresses and routes.
+    ///
+    /// # Errors
+    /// [`Error::Netlink`].
+    pub fn set_up(&self, instance: &Instance, mtu: u16) -> Result<(), Error> {
+        let index = self.index(&instance.tun)?;
+        let message = LinkUnspec::new_with_index(index)
+            .mtu(u32::from(mtu))
+            .txqueuelen(QUEUE)
+            .append_extra_attribute(LinkAttribute::GsoMaxSize(LARGEST))
+            .up()
+            .build();
+        self.runtime
+            .block_on(self.handle.link().set(message).execute())
+            .map_err(failed(format!("bring {} up", instance.tun)))?;
+        for text in &instance.addresses {
+            let eid = crate::config::prefix(0, text)?;
+            let Some(address) = text
+                .split('/')
+                .next()
+                .and_then(|a| a.parse::<IpAddr>().ok())
+            else {
+                continue;
+            };
+            let added = self.handle.address().add(index, address, eid.length());
+            self.runtime
+                .block_on(added.replace().execute())
+                .map_err(failed(format!("give {} the address {text}", instance.tun)))?;
+        }
+        for text in &instance.routes {
+            let eid = crate::config::prefix(0, text)?;
+            self.route(eid, Some(index), RouteType::Unicast, None, 0)?;
+        }
+        Ok(())
+    }
+
+    /// Makes the device that carries VXLAN-GPE for encapsulating routes, or takes an existing one.
+    ///
+    /// # Errors
+    /// [`Error::Netlink`]: the kernel has no VXLAN, or the port is taken.
+    pub fn make_gpe(&self, name: &str, mtu: u16) -> Result<u32, Error> {
+        if let Ok(index) = self.index(name) {
+            return Ok(index);
+        }
+        let device = LinkVxlan::new(name, 0)
+            .collect_metadata(true)
+            .learning(false)
+            .gpe()
+            .port(lisp::data::GPE_PORT)
+            .mtu(u32::from(mtu))
+            .up()
+            .build();
+        self.runtime
+            .block_on(self.handle.link().add(device).execute())
+            .map_err(failed(format!("make the VXLAN-GPE device {name}")))?;
+        self.index(name)
+    }
+
+    /// Takes a device away; content if there is none.
+    pub fn remove_link(&self, name: &str) {
+        if let Ok(index) = self.index(name) {
+            let done = self
+                .runtime
+                .block_on(self.handle.link().del(index).execute());
+            if let Err(error) = done {
+                tracing::warn!(%error, "cannot remove {name}");
+            }
+        }
+    }
+
+    /// Lets the kernel encapsulate packets to a prefix.
+    ///
+    /// # Errors
+    /// [`Error::Netlink`].
+    pub fn encapsulate(&self, eid: Eid, device: u32, to: IpAddr) -> Result<(), Error> {
+        let instance = eid.instance();
+        self.route(eid, Some(device), RouteType::Unicast, Some(to), instance)
+    }
+
+    /// Lets the kernel drop packets to a prefix.
+    ///
+    /// # Errors
+    /// [`Error::Netlink`].
+    pub fn blackhole(&self, eid: Eid) -> Result<(), Error> {
+        self.route(eid, None, RouteType::BlackHole, None, 0)
+    }
+
+    /// Takes the route of a prefix back, whether it is there or not.
+    pub fn unroute(&self, eid: Eid) {
+        let Some(address) = Address::from(eid.address()).ip() else {
+            return;
+        };
+        let builder = RouteMessageBuilder::<IpAddr>::new()
+            .protocol(RouteProtocol::Other(PROTOCOL))
+            .destination_prefix(address, eid.length());
+        if let Ok(builder) = builder {
+            let deleted = self.handle.route().del(builder.build()).execute();
+            drop(self.runtime.block_on(deleted));
+        }
+    }
+
+    fn route(
+        &self,
+        eid: Eid,
+        device: Option<u32>,
+        kind: RouteType,
+        encapsulated: Option<IpAddr>,
+        instance: u32,
+    ) -> Result<(), Error> {
+        let what = || format!("route {eid}");
+        let Some(address) = Address::from(eid.address()).ip() else {
+            return Err(failed(what())("it is no IP prefix"));
+        };
+        let mut builder = RouteMessageBuilder::<IpAddr>::new()
+            .protocol(RouteProtocol::Other(PROTOCOL))
+            .kind(kind)
+            .destination_prefix(address, eid.length())
+            .map_err(failed(what()))?;
+        if let Some(device) = device {
+            builder = builder.output_interface(device);
+        }
+        builder = match encapsulated {
+            None => builder,
+            Some(IpAddr::V4(to)) => builder.encap_ip(vec![
+                RouteIpTunnel::Id(instance.into()),
+                RouteIpTunnel::Destination(to),
+                RouteIpTunnel::Flags(RouteIpTunnelFlags::Key),
+            ]),
+            Some(IpAddr::V6(to)) => builder.encap_ip6(vec![
+                RouteIp6Tunnel::Id(instance.into()),
+                RouteIp6Tunnel::Destination(to),
+                RouteIp6Tunnel::Flags(RouteIp6TunnelFlags::Key),
+            ]),
+        };
+        let added = self.handle.route().add(builder.build()).replace();
+        self.runtime
+            .block_on(added.execute())
+            .map_err(failed(what()))
+    }
+}
