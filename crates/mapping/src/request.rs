@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use lisp::message::CONTROL_PORT;
 use lisp::message::{EidFlags, Encapsulated, InnerIp, MapReplyFlags};
-use lisp::record::Action;
+use lisp::record::{Action, RecordFlags};
 use lisp::subscription::Wish;
 use lisp::{Eid, MapReply, MapRequest, MapRequestFlags, Message, Record};
 
@@ -60,8 +60,11 @@ impl MapServer {
         let Some(rloc) = rloc else { return };
         let mut records = Vec::with_capacity(1);
         for eid in request.records.iter().filter_map(|record| record.eid()) {
+            // Also one whose question is passed on: if the mapping moves to another ETR, the one that
+            // answers does not know it.
+            self.publisher.remember(eid, rloc, now, &self.config);
             match self.resolve(eid, now, &mut records) {
-                None => self.publisher.remember(eid, rloc, now, &self.config),
+                None => {}
                 Some(etr) => {
                     let to = SocketAddr::new(etr, CONTROL_PORT);
                     match is_encapsulated(datagram) {
@@ -73,6 +76,10 @@ impl MapServer {
         }
         if !records.is_empty() {
             records.truncate(255);
+            // Only an ETR may say that its answer is authoritative (RFC 9301, section 5.4).
+            for record in &mut records {
+                record.flags.remove(RecordFlags::AUTHORITATIVE);
+            }
             let reply = MapReply {
                 flags: MapReplyFlags::empty(),
                 nonce: request.nonce,
