@@ -35,6 +35,7 @@ class Resolver:
         self._resolvers, self._port, self._retry = resolvers, port, retry
         self._pending: dict[Eid, _Pending] = {}
         self._solicited: dict[Eid, float] = {}
+        self._waiting: set[Eid] = set()
 
     def ask(self, eid: Eid, source: Field, invoked: bool = False) -> None:
         """Starts to resolve, unless that is under way. `invoked`: an SMR caused it."""
@@ -44,16 +45,28 @@ class Resolver:
         self._send(pending)
 
     def solicited(self, eid: Eid, source: Field, sender: Ip) -> None:
-        """An SMR came: what is cached may be old, so the mapping system is asked, at most once in SMR_PAUSE seconds."""
+        """An SMR came: what is cached may be old, so the mapping system is asked, at most once in SMR_PAUSE seconds.
+
+        One that comes sooner, or while the question is under way, may know of a later change than the answer:
+        it is obeyed when the pause is over.
+        """
         if not self._cache.concerned(eid):
             self._journal.drop("smr-not-cached", eid=eid, sender=sender)
             return
-        now = time.monotonic()
-        if now - self._solicited.get(eid, 0.0) < SMR_PAUSE:
-            self._journal.drop("smr-too-often", eid=eid, sender=sender)
-            return
-        self._solicited[eid] = now
         self._journal.tell("smr", direction="received", eid=eid, sender=sender)
+        if eid in self._waiting:
+            return
+        wait = self._solicited.get(eid, float("-inf")) + SMR_PAUSE - time.monotonic()
+        if wait <= 0 and eid not in self._pending:
+            self._solicited[eid] = time.monotonic()
+            self.ask(eid, source, invoked=True)
+            return
+        self._waiting.add(eid)
+        self._loop.after(max(wait, SMR_PAUSE), lambda: self._later(eid, source))
+
+    def _later(self, eid: Eid, source: Field) -> None:
+        self._waiting.discard(eid)
+        self._solicited[eid] = time.monotonic()
         self.ask(eid, source, invoked=True)
 
     def _send(self, pending: _Pending) -> None:
