@@ -133,12 +133,13 @@ impl Eid {
 
     /// What a message says with an address and the length of its prefix. Nothing for addresses that
     /// are no endpoint identifiers here: names, lists, ranges of instances, instances in instances.
+    ///
+    /// The mask length in an instance id says something only where no address follows (RFC 8060,
+    /// section 4.1). With one, some senders put 32 there and some 0.
     pub fn read(address: &Address, length: u8) -> Option<Self> {
         let (instance, address) = match address {
             Address::Lcaf(lcaf) => match &lcaf.body {
-                LcafBody::Instance { instance, address } if lcaf.header.reserved2 == 0 => {
-                    (*instance, address)
-                }
+                LcafBody::Instance { instance, address } => (*instance, address),
                 _ => return None,
             },
             plain => (0, plain),
@@ -286,5 +287,16 @@ mod tests {
         let mac = Mac([2, 0, 0, 0, 0, 9]);
         assert!(Eid::new(0, Mac::default(), 0).covers(Eid::host(0, mac)));
         assert_eq!(Eid::host(0, mac).to_string(), "02:00:00:00:00:09/48");
+    }
+
+    #[test]
+    fn the_mask_of_an_instance_id_counts_only_where_no_address_follows() {
+        let mut written = Lcaf::instance(7, Ipv4Addr::new(10, 1, 2, 3));
+        written.header.reserved2 = 32;
+        let host = Eid::host(7, Ipv4Addr::new(10, 1, 2, 3));
+        assert_eq!(Eid::read(&written.into(), 32), Some(host));
+        let mut range = Lcaf::instance(0x700, Address::None);
+        range.header.reserved2 = 24;
+        assert_eq!(Eid::read(&range.into(), 0), None);
     }
 }

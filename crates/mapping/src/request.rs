@@ -74,7 +74,11 @@ impl MapServer {
         let mut records = Records::default();
         match self.resolve(eid, now, &mut records) {
             Found::Answered(prefix) => self.publisher.remember(prefix, rloc, now, &self.config),
-            Found::Etr(etr) => outcome.send(SocketAddr::new(etr, CONTROL_PORT), datagram),
+            Found::Etr(etr) => {
+                // If the mapping moves to another ETR, the one that answers does not know who asked.
+                self.publisher.remember(eid, rloc, now, &self.config);
+                outcome.send(SocketAddr::new(etr, CONTROL_PORT), datagram);
+            }
             Found::Nobody => {}
         }
         self.reply(SocketAddr::new(rloc, port), nonce, &records, outcome);
@@ -133,6 +137,7 @@ impl MapServer {
                     self.publisher.remember(prefix, rloc, now, &self.config);
                 }
                 Found::Etr(etr) => {
+                    self.publisher.remember(eid, rloc, now, &self.config);
                     let to = SocketAddr::new(etr, CONTROL_PORT);
                     match is_encapsulated(datagram) {
                         true => outcome.send(to, datagram),
