@@ -65,7 +65,10 @@ impl Controller {
             config.limits.clone(),
         );
         let lisp = match &config.lisp {
-            Some(lisp) => Some(Lisp::open(lisp, store.clone(), registry.turns()).await?),
+            Some(lisp) => {
+                let opened = Lisp::open(lisp, store.clone(), registry.turns()).await?;
+                Some(opened.telling(registry.clone()).await)
+            }
             None => None,
         };
         let admission = Admission::new(store, authority);

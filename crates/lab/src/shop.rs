@@ -301,6 +301,7 @@ mod tests {
             talk_ms: TALK_MS,
             disk: None,
             encap: Encap::Vxlan,
+            client: true,
             guest,
         }
     }

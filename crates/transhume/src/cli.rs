@@ -10,7 +10,7 @@ mod security;
 
 pub(crate) use clusters::{ClusterCommand, LinkArgs, OfCluster, UnlinkArgs, UpdateArgs};
 pub(crate) use host_side::{
-    AgentArgs, DecodeCommand, LispArgs, LispContents, OpenFlowArgs, ServeArgs,
+    AgentArgs, DecodeCommand, LispArgs, LispContents, OpenFlowArgs, ServeArgs, XtrArgs,
 };
 pub(crate) use lab::{BenchArgs, CompareArgs, DemoArgs, ExecArgs, LabArgs, LabCommand, UpArgs};
 pub(crate) use limits::LimitsCommand;
@@ -154,6 +154,8 @@ pub(crate) enum Command {
     Serve(ServeArgs),
     /// Run a host's agent
     Agent(AgentArgs),
+    /// Run a LISP tunnel router
+    Xtr(XtrArgs),
     /// A complete test bed on this machine, without root
     Lab(LabArgs),
     /// Make bytes of protocols readable

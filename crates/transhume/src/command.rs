@@ -26,7 +26,10 @@ pub(crate) struct Asking {
 /// Does what was typed.
 pub(crate) fn run(cli: Cli) -> Result<(), Failure> {
     let Cli { global, command } = cli;
-    let service = matches!(command, Command::Serve(_) | Command::Agent(_));
+    let service = matches!(
+        command,
+        Command::Serve(_) | Command::Agent(_) | Command::Xtr(_)
+    );
     logging::start(global.log_format, if service { "info" } else { "warn" });
     let format = global.output;
     let ask = || {
@@ -55,6 +58,7 @@ pub(crate) fn run(cli: Cli) -> Result<(), Failure> {
         Command::Events(args) => wait(journeys::events(ask()?, args)),
         Command::Serve(args) => services::serve(args),
         Command::Agent(args) => services::agent(args),
+        Command::Xtr(args) => services::xtr(&args),
         Command::Lab(args) => lab::run(args, format),
         Command::Decode(command) => decode::run(command),
         Command::Completion { shell } => {

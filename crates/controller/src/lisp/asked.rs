@@ -184,6 +184,7 @@ impl Lisp {
         described.mappings.insert(eid, spec);
         drop(described);
         self.inner.wires.send(&outcome, None).await;
+        self.reach([eid]).await;
         Ok(shown)
     }
 
@@ -206,6 +207,7 @@ impl Lisp {
                 self.with_server(|server, now, outcome| server.release(eid, now, outcome));
             drop(described);
             self.inner.wires.send(&outcome, None).await;
+            self.reach([eid]).await;
         }
         Ok(())
     }

@@ -182,6 +182,7 @@ impl Lisp {
                 let net = followed.nets.get(&key.0);
                 let wanted = row
                     .zip(net)
+                    .filter(|(row, _)| !row.locator.is_outside())
                     .map(|(row, net)| rows::identifiers(row, net.vni));
                 let wanted = wanted.unwrap_or_default();
                 for gone in followed.held.remove(&key).unwrap_or_default() {

@@ -8,6 +8,7 @@
 //! | [`turns`] | at which moment they do |
 //! | `rows` | a row of the directory as mappings |
 //! | `asked` | sites and mappings over REST |
+//! | `outside` | what others register becomes rows of the directory |
 //! | `kept` | what survives a restart |
 //! | `wire` | sockets |
 
@@ -16,6 +17,7 @@ pub mod config;
 mod feed;
 mod kept;
 mod log;
+mod outside;
 mod rows;
 pub mod turns;
 mod wire;
@@ -31,7 +33,7 @@ use mapping::{Config, MapServer, Outcome, Pace};
 use model::Nanos;
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 use store::Store;
 use tokio::sync::Mutex as AsyncMutex;
@@ -44,7 +46,7 @@ const MOST_BYTES: usize = 16 * 1024;
 /// How often time is told to the server.
 const TICK: Duration = Duration::from_millis(50);
 /// How often what was registered is saved.
-const SAVE: Duration = Duration::from_millis(500);
+const SAVE: Duration = Duration::from_millis(100);
 
 /// The Map-Server. Clones share it.
 #[derive(Clone)]
@@ -56,6 +58,8 @@ struct Inner {
     server: Mutex<MapServer>,
     store: Arc<dyn Store>,
     turns: Turns,
+    /// Who keeps the rows of the directory.
+    registry: OnceLock<crate::Registry>,
     wires: Wires,
     ttl_minutes: u32,
     /// Also held while it is changed in the server and in the store, so that both say the same.
@@ -131,6 +135,7 @@ impl Lisp {
                 server: Mutex::new(server),
                 store: store.clone(),
                 turns,
+                registry: OnceLock::new(),
                 wires: Wires(wires),
                 ttl_minutes: config.ttl_minutes,
                 described: AsyncMutex::new(described),
@@ -229,11 +234,12 @@ impl Lisp {
         ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         loop {
             ticks.tick().await;
-            let rows = {
+            let (rows, eids) = {
                 let mut server = lock(&self.inner.server);
                 let unsaved = server.take_unsaved();
-                kept::changed(&server, &unsaved, now())
+                (kept::changed(&server, &unsaved, now()), unsaved.eids)
             };
+            self.reach(eids).await;
             let done = async {
                 for txn in rows? {
                     self.inner.store.txn(txn).await?;
@@ -248,6 +254,13 @@ impl Lisp {
 }
 
 impl Opened {
+    /// Has what other sites register told to the directory.
+    pub async fn telling(self, registry: crate::Registry) -> Self {
+        let _ = self.lisp.inner.registry.set(registry);
+        self.lisp.reach_again().await;
+        self
+    }
+
     /// Answers until the tasks are ended.
     pub fn serve(self, tasks: &mut JoinSet<()>) {
         let Self {

@@ -68,6 +68,10 @@ pub(crate) struct UpArgs {
     /// How the two uplinks of a site share the load
     #[arg(long, value_enum, default_value = "active-backup")]
     pub(crate) bond: BondName,
+    /// How the client is joined to the cluster: as a member, or from a LISP site whose router subscribes to
+    /// mappings, or only asks anew when it is solicited to
+    #[arg(long, value_enum, default_value = "ovs")]
+    pub(crate) plane: PlaneName,
     /// Give each VM a disk of this many MiB with ext4, and write to it
     #[arg(long, value_name = "MIB")]
     pub(crate) disk: Option<u64>,
@@ -83,6 +87,23 @@ pub(crate) struct UpArgs {
     /// Folder with the guest: vmlinux and initramfs.cpio [default: target/guest]
     #[arg(long, value_name = "FOLDER")]
     pub(crate) guest: Option<PathBuf>,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+pub(crate) enum PlaneName {
+    Ovs,
+    Lisp,
+    LispSolicited,
+}
+
+impl From<PlaneName> for lab::parts::Plane {
+    fn from(name: PlaneName) -> Self {
+        match name {
+            PlaneName::Ovs => Self::Ovs,
+            PlaneName::Lisp => Self::Lisp,
+            PlaneName::LispSolicited => Self::LispSolicited,
+        }
+    }
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum)]

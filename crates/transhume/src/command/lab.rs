@@ -75,6 +75,7 @@ fn options(folder: Option<&Path>, args: &UpArgs) -> UpOptions {
         talk_ms: args.talk_ms,
         encap: args.encap.into(),
         bond: args.bond.into(),
+        plane: args.plane.into(),
         disk: args.disk.map(|size_mib| DiskLoad {
             size_mib,
             fill_mib: args.disk_fill,
