@@ -38,14 +38,19 @@ struct MapServer {
     listen: Vec<SocketAddr>,
 }
 
-/// LISP's control port.
-const LISP_PORT: u16 = 4342;
+/// Where the Map-Server is asked: LISP's own port is the router's, which may stand at the same site.
+const LISP_PORT: u16 = 4343;
 
 /// Where agents dial the controller of a plan.
 pub(super) fn address(plan: &Plan) -> SocketAddr {
     let site = plan.site(&plan.controller_site);
     let address = site.map_or(IpAddr::from([0, 0, 0, 0]), |site| IpAddr::V4(site.mgmt.v4));
     SocketAddr::new(address, PORT)
+}
+
+/// Where the Map-Server of a plan is asked.
+pub(super) fn map_server(plan: &Plan) -> SocketAddr {
+    SocketAddr::new(address(plan).ip(), LISP_PORT)
 }
 
 /// A client of a lab's controller.
@@ -64,7 +69,7 @@ pub async fn start(handle: &BoxHandle, plan: &Plan, lisp: bool) -> Result<Client
         socket: folder.join(API_SOCKET),
         listen: address(plan),
         lisp: lisp.then(|| MapServer {
-            listen: vec![SocketAddr::new(address(plan).ip(), LISP_PORT)],
+            listen: vec![map_server(plan)],
         }),
     };
     let path = folder.join("controller.toml");

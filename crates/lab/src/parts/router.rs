@@ -81,12 +81,14 @@ struct Own {
 #[derive(Serialize)]
 struct MapServer {
     address: IpAddr,
+    port: u16,
     key: String,
 }
 
 #[derive(Serialize)]
 struct MapResolver {
     address: IpAddr,
+    port: u16,
 }
 
 /// Registers the site, starts its router, and waits until the client's address is known.
@@ -120,7 +122,7 @@ pub async fn start(
     };
     let name = SiteName::new(CLIENT_SITE)?;
     client.put_lisp_site(&name, &spec).await?;
-    let server = controller::address(plan).ip();
+    let server = controller::map_server(plan);
     let config = Config {
         xtr_id: "1".to_owned(),
         site_id: SITE_ID,
@@ -144,10 +146,14 @@ pub async fn start(
             })
             .collect(),
         map_servers: vec![MapServer {
-            address: server,
+            address: server.ip(),
+            port: server.port(),
             key: SECRET.to_owned(),
         }],
-        map_resolvers: vec![MapResolver { address: server }],
+        map_resolvers: vec![MapResolver {
+            address: server.ip(),
+            port: server.port(),
+        }],
     };
     let text = toml::to_string(&config).map_err(|e| PartError::Config(ROUTER, e))?;
     let path = handle.folder().join("router.toml");
