@@ -27,8 +27,10 @@ pub struct Locator {
     pub address: IpAddr,
 }
 
-/// What stands for a host where an endpoint is on none of ours.
+/// What stands for a host where an endpoint is on none of ours, by what it is reached with: LISP's own data
+/// packets, or VXLAN-GPE.
 const OUTSIDE: &str = "lisp";
+const OUTSIDE_GPE: &str = "lisp-gpe";
 
 impl Locator {
     /// Of an endpoint that no host of ours holds: another LISP site does, at this routing locator. Hosts
@@ -40,16 +42,29 @@ impl Locator {
         }
     }
 
+    /// The same, where the site's routers also speak VXLAN-GPE, which switches do by themselves.
+    pub fn outside_gpe(address: IpAddr) -> Self {
+        Self {
+            host: HostName::reserved(OUTSIDE_GPE),
+            address,
+        }
+    }
+
     /// True for an endpoint that no host of ours holds.
     pub fn is_outside(&self) -> bool {
         self.host.is_reserved()
     }
+
+    /// True for one that is reached with VXLAN-GPE.
+    pub fn is_gpe(&self) -> bool {
+        self.host.as_str() == OUTSIDE_GPE
+    }
 }
 
 impl HostName {
-    /// True for the one name that no host may have: it stands for what is outside.
+    /// True for the names that no host may have: they stand for what is outside.
     pub fn is_reserved(&self) -> bool {
-        self.as_str() == OUTSIDE
+        [OUTSIDE, OUTSIDE_GPE].contains(&self.as_str())
     }
 }
 

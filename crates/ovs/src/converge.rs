@@ -114,6 +114,7 @@ fn recall(config: &HostConfig, found: &ports::Found) -> Result<State> {
     let underlay = underlay.ok_or_else(|| Error::Config("underlay is empty".to_owned()))?;
     let mut view = HostView::new(config.host.clone(), underlay);
     view.tunnels = found.tunnels.clone();
+    view.gpe = found.gpe;
     for (key, port) in &found.members {
         view.ports.insert(key.clone(), port.ofport);
         view.nets.insert(key.0.clone(), port.net.clone());

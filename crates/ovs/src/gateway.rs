@@ -7,8 +7,8 @@
 
 use crate::error::{Error, Result};
 use crate::host::{Host, Inner};
-use crate::names;
-use crate::ports::free_number;
+use crate::names::{self, INTEGRATION};
+use crate::ports::{GPE_NUMBER, free_number, gpe_plan};
 use model::ClusterName;
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
@@ -68,6 +68,26 @@ impl OpenLispGateway {
 }
 
 impl Host {
+    /// Makes the port to routers outside that speak VXLAN-GPE; one that is there stays, also when the agent
+    /// ends.
+    pub async fn open_gpe(&self) -> Result<()> {
+        let inner = &self.inner;
+        let ports = inner.ports.lock().await;
+        if inner.state.lock().await.held.view.gpe.is_some() {
+            return Ok(());
+        }
+        let ops = inner.database.add_ports(INTEGRATION, &[gpe_plan()]);
+        inner.database.commit("add the VXLAN-GPE port", ops).await?;
+        let numbers = inner.database.ofports(&[names::GPE]).await?;
+        let port = numbers.first().copied().unwrap_or(GPE_NUMBER);
+        let mut state = inner.state.lock().await;
+        state.generation += 1;
+        let steps = state.held.set_gpe(port);
+        let sent = inner.send("lead through VXLAN-GPE", &steps).await;
+        drop(ports);
+        sent
+    }
+
     /// Makes a network's gateway; one that is open stays.
     pub async fn open_gateway(&self, cluster: &ClusterName) -> Result<LispGateway> {
         let inner = &self.inner;

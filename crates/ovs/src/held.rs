@@ -202,6 +202,13 @@ impl Held {
         })
     }
 
+    /// Takes note of the VXLAN-GPE port.
+    pub(crate) fn set_gpe(&mut self, port: u32) -> Vec<Change> {
+        let before = self.rules();
+        self.view.gpe = Some(port);
+        changes(&before, &self.rules())
+    }
+
     /// Forgets an encapsulation's tunnel port.
     pub(crate) fn remove_tunnel(&mut self, encap: Encap) -> Vec<Change> {
         let mut touched = Touched::default();

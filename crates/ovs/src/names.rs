@@ -13,6 +13,9 @@ pub const BOND: &str = "icbond0";
 /// The integration bridge.
 pub const INTEGRATION: &str = "icint0";
 
+/// The VXLAN-GPE port.
+pub(crate) const GPE: &str = "enc-gpe";
+
 /// `external_ids` key: what a port is for.
 pub(crate) const KIND: &str = "transhume-kind";
 /// `external_ids` key: the cluster that a port belongs to.

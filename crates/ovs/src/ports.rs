@@ -81,6 +81,7 @@ pub struct Port {
 pub(crate) struct Found {
     pub(crate) members: BTreeMap<Key, Port>,
     pub(crate) tunnels: BTreeMap<Encap, u32>,
+    pub(crate) gpe: Option<u32>,
     /// Ports that nobody needs: gates of an agent that has ended, and what cannot be read.
     pub(crate) stale: Vec<PortRow>,
 }
@@ -101,6 +102,10 @@ pub(crate) fn read(rows: &[PortRow]) -> Found {
                 let encap = [Encap::Vxlan, Encap::Gre, Encap::Geneve]
                     .into_iter()
                     .find(|encap| tunnel_name(*encap) == row.name);
+                if row.name == names::GPE {
+                    found.gpe = number;
+                    continue;
+                }
                 if let Some((encap, number)) = encap.zip(number) {
                     found.tunnels.insert(encap, number);
                     continue;
@@ -186,6 +191,36 @@ pub(crate) fn tunnel_plan(encap: Encap) -> PortPlan {
     };
     PortPlan {
         name,
+        interfaces: vec![interface],
+        ids: [(names::KIND.to_owned(), TUNNEL.to_owned())].into(),
+        ..Default::default()
+    }
+}
+
+/// The number of the VXLAN-GPE port.
+pub(crate) const GPE_NUMBER: u32 = 4;
+
+/// The port to routers of other LISP sites that speak VXLAN-GPE (UDP port 4790). It is one of layer 3; its
+/// packets get an Ethernet header of zeroes, which the rules fill in (ovs-vswitchd.conf.db(5), `packet_type`).
+pub(crate) fn gpe_plan() -> PortPlan {
+    let options = [
+        ("remote_ip", "flow"),
+        ("key", "flow"),
+        ("exts", "gpe"),
+        ("packet_type", "legacy_l3"),
+        ("dst_port", "4790"),
+    ];
+    let interface = InterfacePlan {
+        name: names::GPE.to_owned(),
+        kind: "vxlan",
+        options: options
+            .map(|(key, value)| (key.to_owned(), value.to_owned()))
+            .into(),
+        ofport: Some(GPE_NUMBER),
+        ..Default::default()
+    };
+    PortPlan {
+        name: names::GPE.to_owned(),
         interfaces: vec![interface],
         ids: [(names::KIND.to_owned(), TUNNEL.to_owned())].into(),
         ..Default::default()

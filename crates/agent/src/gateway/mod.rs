@@ -90,6 +90,7 @@ impl Gateways {
             counters: std::sync::Mutex::default(),
             solicited: std::sync::Mutex::default(),
         });
+        host.open_gpe().await?;
         let ports = Ports::default();
         let tasks = vec![
             tokio::spawn(follow(host, name, shared.clone(), ports.clone())),

@@ -28,8 +28,8 @@ pub enum Dropped {
 enum Place {
     /// On a host of ours; whether it is this one, and that host's underlay address.
     Inside { here: bool, locator: IpAddr },
-    /// Behind another LISP router.
-    Outside { locator: IpAddr },
+    /// Behind another LISP router; the switch itself leads there where that speaks VXLAN-GPE.
+    Outside { locator: IpAddr, gpe: bool },
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -83,7 +83,10 @@ impl Table {
             };
             let locator = entry.locator.address;
             let place = match entry.locator.is_outside() {
-                true => Place::Outside { locator },
+                true => Place::Outside {
+                    locator,
+                    gpe: entry.locator.is_gpe(),
+                },
                 false => Place::Inside {
                     here: entry.locator.host == *own,
                     locator,
@@ -103,7 +106,7 @@ impl Table {
     pub fn wanted(&self) -> impl Iterator<Item = (u32, &ClusterName)> {
         let outside = |network: &Network| {
             let mut all = network.endpoints.values();
-            all.any(|endpoint| matches!(endpoint.place, Place::Outside { .. }))
+            all.any(|endpoint| matches!(endpoint.place, Place::Outside { gpe: false, .. }))
         };
         self.networks
             .iter()
@@ -120,7 +123,7 @@ impl Table {
         let (_, destination) = addresses(packet)?;
         let network = self.networks.get(&vni).ok_or(Dropped::UnknownInstance)?;
         match network.endpoints.get(&destination).map(|it| it.place) {
-            Some(Place::Outside { locator }) => {
+            Some(Place::Outside { locator, .. }) => {
                 let header = DataHeader::new().with_instance(vni).to_bytes();
                 Ok(Outbound {
                     to: locator,

@@ -46,6 +46,11 @@ pub struct LispSiteSpec {
     #[serde(default)]
     #[schema(required = false)]
     pub accept_constant_nonce: bool,
+    /// Whether its routers take and send VXLAN-GPE (UDP port 4790) beside LISP's own data packets: hosts'
+    /// switches then need no gateway to it.
+    #[serde(default)]
+    #[schema(required = false)]
+    pub gpe: bool,
 }
 
 fn yes() -> bool {

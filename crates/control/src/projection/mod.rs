@@ -8,6 +8,7 @@
 //! | table | job |
 //! |---|---|
 //! | [`CLASSIFY`] | port or tunnel → network, in `reg0` |
+//! | [`FROM_OUTSIDE`], [`TO_MEMBER`] | packets without Ethernet addresses, out of VXLAN-GPE, get them |
 //! | [`GUARD`] | local senders use their own addresses only; fenced ports nothing |
 //! | [`ANSWER`], [`ADVERTISE`] | ARP and neighbour discovery answered here; they never travel |
 //! | [`LEAVING`] | what a member with security rules may send |
@@ -37,6 +38,10 @@ use model::ClusterName;
 
 /// Finds the network of a packet.
 pub const CLASSIFY: u8 = 0;
+/// Gives a packet out of VXLAN-GPE its sender's Ethernet address.
+pub const FROM_OUTSIDE: u8 = 5;
+/// And that of the member that it is for.
+pub const TO_MEMBER: u8 = 6;
 /// Holds back what a local sender must not send.
 pub const GUARD: u8 = 10;
 /// Answers ARP and neighbour solicitations.
@@ -70,7 +75,15 @@ pub fn rules(view: &HostView) -> RuleSet {
 /// The rules that do not depend on the directory: the end of each table.
 pub fn base() -> RuleSet {
     let ends = [
-        CLASSIFY, GUARD, LEAVING, ORIGIN, ARRIVALS, ENTERING, ENTERED,
+        CLASSIFY,
+        FROM_OUTSIDE,
+        TO_MEMBER,
+        GUARD,
+        LEAVING,
+        ORIGIN,
+        ARRIVALS,
+        ENTERING,
+        ENTERED,
     ]
     .map(tables::end_of);
     ends.into_iter().chain(tables::answer_base()).collect()
@@ -87,6 +100,7 @@ pub fn rules_of(view: &HostView, key: &Key) -> RuleSet {
     rules.extend(tables::answer(at));
     rules.insert(tables::origin(at));
     rules.extend(tables::arrivals::endpoint(at));
+    rules.extend(tables::outside::endpoint(at));
     rules.extend(tables::security::endpoint(at));
     rules
 }
@@ -99,6 +113,7 @@ pub fn rules_of_net(view: &HostView, cluster: &ClusterName) -> RuleSet {
     let mut rules = RuleSet::new();
     rules.extend(tables::classify_net(view, net));
     rules.extend(tables::classify_gateway(view, net));
+    rules.extend(tables::outside::net(view, net));
     rules.extend(tables::replicate(view, net));
     rules.extend(tables::arrivals::net(view, net));
     rules.extend(tables::security::net(view, net));

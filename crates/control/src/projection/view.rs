@@ -47,6 +47,9 @@ pub struct HostView {
     pub ports: BTreeMap<Key, u32>,
     /// Ports of LISP gateways, one a network: to endpoints that are on no host of ours.
     pub gateways: BTreeMap<ClusterName, u32>,
+    /// The flow-based VXLAN-GPE port, to endpoints outside that are reached with that. A port of layer 3
+    /// whose packets get and lose an Ethernet header there (`packet_type=legacy_l3`).
+    pub gpe: Option<u32>,
     /// The flow-based tunnel port of each encapsulation in use.
     pub tunnels: BTreeMap<Encap, u32>,
     /// Where the default of [`Arrivals`] is overridden.
@@ -63,6 +66,7 @@ impl HostView {
             entries: BTreeMap::new(),
             ports: BTreeMap::new(),
             gateways: BTreeMap::new(),
+            gpe: None,
             tunnels: BTreeMap::new(),
             arrivals: BTreeMap::new(),
         }
@@ -71,7 +75,7 @@ impl HostView {
     /// True when the directory says that the endpoint is on this host, or this host's gateway leads to it.
     pub(crate) fn is_here(&self, entry: &Entry) -> bool {
         match entry.locator.is_outside() {
-            true => self.gateways.contains_key(&entry.cluster),
+            true => !entry.locator.is_gpe() && self.gateways.contains_key(&entry.cluster),
             false => entry.locator.host == self.host,
         }
     }
@@ -79,6 +83,7 @@ impl HostView {
     /// The port that leads to an endpoint from here, when there is one.
     pub(crate) fn port_of(&self, key: &Key, entry: &Entry) -> Option<u32> {
         match entry.locator.is_outside() {
+            true if entry.locator.is_gpe() => None,
             true => self.gateways.get(&entry.cluster).copied(),
             false => self.ports.get(key).copied(),
         }

@@ -41,6 +41,15 @@ impl Described {
             mappings: mappings.collect(),
         })
     }
+
+    /// Whether the routers of the site that may register this speak VXLAN-GPE.
+    pub(super) fn speaks_gpe(&self, eid: Eid) -> bool {
+        let of_site = |spec: &&LispSiteSpec| {
+            let mut prefixes = spec.prefixes.iter();
+            prefixes.any(|prefix| prefix.parse::<Eid>().is_ok_and(|own| own.covers(eid)))
+        };
+        self.sites.values().filter(of_site).any(|spec| spec.gpe)
+    }
 }
 
 pub(super) fn put_site(name: &SiteName, spec: &LispSiteSpec) -> Result<Txn, StoreError> {

@@ -12,20 +12,27 @@ impl Lisp {
         let Some(registry) = self.inner.registry.get() else {
             return;
         };
+        let eids: Vec<Eid> = eids.into_iter().collect();
+        if eids.is_empty() {
+            return;
+        }
+        let described = self.inner.described.lock().await;
         let places: Vec<_> = {
             let server = lock(&self.inner.server);
             let own = lock(&self.inner.directory);
             let foreign = eids.into_iter().filter(|eid| !own.contains(eid));
             let places = foreign.filter_map(|eid| {
                 let mapping = server.mapping(eid, now());
-                Some((
-                    eid.instance(),
-                    single(eid)?,
-                    mapping.as_ref().and_then(best),
-                ))
+                let at = mapping.as_ref().and_then(best);
+                let at = at.map(|address| match described.speaks_gpe(eid) {
+                    true => model::Locator::outside_gpe(address),
+                    false => model::Locator::outside(address),
+                });
+                Some((eid.instance(), single(eid)?, at))
             });
             places.collect()
         };
+        drop(described);
         if places.is_empty() {
             return;
         }

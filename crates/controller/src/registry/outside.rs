@@ -29,7 +29,7 @@ impl Registry {
     /// The store failed; what was done before stays.
     pub async fn reach_outside(
         &self,
-        places: impl IntoIterator<Item = (u32, IpAddr, Option<IpAddr>)>,
+        places: impl IntoIterator<Item = (u32, IpAddr, Option<Locator>)>,
     ) -> Result<(), LedgerError> {
         let mut state = self.inner.state.lock().await;
         for (vni, address, locator) in places {
@@ -53,13 +53,13 @@ impl Registry {
         state: &mut State,
         net: &Net,
         address: IpAddr,
-        locator: Option<IpAddr>,
+        locator: Option<Locator>,
     ) -> Result<(), LedgerError> {
         let key = (net.cluster.clone(), name(address));
         let before = state.ledger.view().get(&key);
         let before = before.map(|entry| entry.locator.clone());
         let hosts = &self.inner.hosts;
-        let told = match (before, locator.map(Locator::outside)) {
+        let told = match (before, locator) {
             (None, None) => return Ok(()),
             (Some(before), Some(now)) if before == now => return Ok(()),
             (None, Some(now)) => {
@@ -87,13 +87,13 @@ impl Registry {
     }
 
     /// Where addresses are reached outside, by network identifier and address.
-    pub async fn outside(&self) -> BTreeMap<(u32, IpAddr), IpAddr> {
+    pub async fn outside(&self) -> BTreeMap<(u32, IpAddr), Locator> {
         let state = self.inner.state.lock().await;
         let view = state.ledger.view();
         let rows = view.entries().filter(|entry| entry.locator.is_outside());
         let all = rows.filter_map(|entry| {
             let vni = view.net(&entry.cluster)?.vni;
-            Some(((vni, *entry.ips.first()?), entry.locator.address))
+            Some(((vni, *entry.ips.first()?), entry.locator.clone()))
         });
         all.collect()
     }

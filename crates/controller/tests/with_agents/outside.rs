@@ -1,5 +1,6 @@
 use super::bed::{Bed, member, shop};
 use api::Service;
+use model::Locator;
 use std::net::IpAddr;
 use std::time::Duration;
 
@@ -37,18 +38,18 @@ async fn an_address_outside_is_a_row_for_the_hosts_of_its_network_until_it_is_go
     };
     let (far, one, two) = (ip("10.77.0.200"), ip("203.0.113.1"), ip("203.0.113.2"));
     registry
-        .reach_outside([(vni, far, Some(one))])
+        .reach_outside([(vni, far, Some(Locator::outside(one)))])
         .await
         .unwrap();
     become_of(vec![(far, one)]).await;
     registry
-        .reach_outside([(vni, far, Some(two))])
+        .reach_outside([(vni, far, Some(Locator::outside(two)))])
         .await
         .unwrap();
     become_of(vec![(far, two)]).await;
     assert_eq!(
         registry.outside().await.into_values().collect::<Vec<_>>(),
-        [two]
+        [Locator::outside(two)]
     );
     let shown = bed.service.endpoints().await.unwrap();
     assert!(
@@ -73,9 +74,9 @@ async fn a_members_address_is_not_given_away_and_a_cluster_with_rows_outside_can
     let vni = bed.service.clusters().await.unwrap()[0].spec.vni;
     let registry = &bed.service.registry;
     let own = bed.service.endpoints().await.unwrap()[0].entry.ips[0];
-    let at = Some(ip("203.0.113.1"));
+    let at = Some(Locator::outside(ip("203.0.113.1")));
     registry
-        .reach_outside([(vni, own, at), (vni, ip("10.77.0.201"), at)])
+        .reach_outside([(vni, own, at.clone()), (vni, ip("10.77.0.201"), at)])
         .await
         .unwrap();
     assert_eq!(registry.outside().await.len(), 1);

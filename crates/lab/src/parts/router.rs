@@ -31,7 +31,10 @@ pub enum Plane {
     /// A member's port in the site's Open vSwitch.
     #[default]
     Ovs,
-    /// A LISP router that subscribes to what it asks for (RFC 9437).
+    /// A LISP router that subscribes to what it asks for (RFC 9437), and whose kernel carries the packets in
+    /// VXLAN-GPE, as hosts' switches do.
+    LispGpe,
+    /// The same with LISP's own data packets (RFC 9300).
     Lisp,
     /// A LISP router that only knows to ask anew when it is solicited to (RFC 9301 section 6.1).
     LispSolicited,
@@ -57,6 +60,13 @@ struct Config {
     eids: Vec<Own>,
     map_servers: Vec<MapServer>,
     map_resolvers: Vec<MapResolver>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    kernel: Option<Kernel>,
+}
+
+#[derive(Serialize)]
+struct Kernel {
+    peers: Vec<String>,
 }
 
 #[derive(Serialize)]
@@ -119,6 +129,7 @@ pub async fn start(
             .collect(),
         accept_more_specifics: true,
         accept_constant_nonce: false,
+        gpe: plane == Plane::LispGpe,
     };
     let name = SiteName::new(CLIENT_SITE)?;
     client.put_lisp_site(&name, &spec).await?;
@@ -126,7 +137,7 @@ pub async fn start(
     let config = Config {
         xtr_id: "1".to_owned(),
         site_id: SITE_ID,
-        subscribe: plane == Plane::Lisp,
+        subscribe: plane != Plane::LispSolicited,
         probe_interval: 0,
         source_ports: 1,
         rlocs: vec![Rloc {
@@ -154,6 +165,14 @@ pub async fn start(
             address: server.ip(),
             port: server.port(),
         }],
+        kernel: (plane == Plane::LispGpe).then(|| Kernel {
+            // The data networks of all sites.
+            peers: plan
+                .sites
+                .iter()
+                .map(|site| format!("{}/32", site.data.v4))
+                .collect(),
+        }),
     };
     let text = toml::to_string(&config).map_err(|e| PartError::Config(ROUTER, e))?;
     let path = handle.folder().join("router.toml");

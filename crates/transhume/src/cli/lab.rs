@@ -69,7 +69,7 @@ pub(crate) struct UpArgs {
     #[arg(long, value_enum, default_value = "active-backup")]
     pub(crate) bond: BondName,
     /// How the client is joined to the cluster: as a member, or from a LISP site whose router subscribes to
-    /// mappings, or only asks anew when it is solicited to
+    /// mappings (its packets in VXLAN-GPE or in LISP), or only asks anew when it is solicited to
     #[arg(long, value_enum, default_value = "ovs")]
     pub(crate) plane: PlaneName,
     /// Give each VM a disk of this many MiB with ext4, and write to it
@@ -92,6 +92,7 @@ pub(crate) struct UpArgs {
 #[derive(Debug, Clone, Copy, ValueEnum)]
 pub(crate) enum PlaneName {
     Ovs,
+    LispGpe,
     Lisp,
     LispSolicited,
 }
@@ -100,6 +101,7 @@ impl From<PlaneName> for lab::parts::Plane {
     fn from(name: PlaneName) -> Self {
         match name {
             PlaneName::Ovs => Self::Ovs,
+            PlaneName::LispGpe => Self::LispGpe,
             PlaneName::Lisp => Self::Lisp,
             PlaneName::LispSolicited => Self::LispSolicited,
         }

@@ -59,6 +59,9 @@ pub(crate) struct PutSite {
     /// they can be replayed
     #[arg(long)]
     pub(crate) constant_nonce: bool,
+    /// Its routers take and send VXLAN-GPE as well, which hosts' switches do by themselves
+    #[arg(long)]
+    pub(crate) gpe: bool,
 }
 
 #[derive(Debug, Subcommand)]

@@ -76,6 +76,7 @@ fn site(args: &PutSite) -> Result<LispSiteSpec, Failure> {
         prefixes: args.prefixes.clone(),
         accept_more_specifics: !args.whole_only,
         accept_constant_nonce: args.constant_nonce,
+        gpe: args.gpe,
     })
 }
 

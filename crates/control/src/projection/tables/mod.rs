@@ -6,6 +6,7 @@ mod guard;
 mod origin;
 
 pub(super) mod arrivals;
+pub(super) mod outside;
 pub(super) mod security;
 
 pub(super) use answer::{base as answer_base, endpoint as answer};

@@ -4,7 +4,7 @@
 //! frames and frames for nobody are copied at the source, once to each local member's port and
 //! once to each host that has members; whoever gets a copy out of a tunnel does not pass it on.
 
-use super::{Endpoint, security};
+use super::{Endpoint, outside, security};
 use crate::projection::ORIGIN;
 use crate::projection::cookie::{Kind, Owner};
 use crate::projection::rule::{Action, Field, Rule};
@@ -20,6 +20,7 @@ const UNKNOWN: u16 = 10;
 /// frames are not taken for frames to nobody.
 pub(in crate::projection) fn endpoint(at: Endpoint<'_>) -> Rule {
     let (kind, (actions, goto)) = match (at.view.arrivals.get(at.key), at.port) {
+        _ if let Some(way) = outside::way(at) => (Kind::Origin, (way, None)),
         (Some(Arrivals::Gate { ofport }), _) => (Kind::Gate, security::deliver(at, *ofport)),
         (_, Some(port)) if at.view.is_here(at.entry) => (Kind::Origin, security::deliver(at, port)),
         _ if at.view.is_here(at.entry) || at.entry.locator.is_outside() => {
