@@ -116,6 +116,28 @@ fn a_registration_that_is_sent_again_prolongs_nothing_and_takes_nothing_back() {
 }
 
 #[test]
+fn a_nonce_that_is_always_zero_is_taken_only_where_it_is_allowed() {
+    let mut strict = Bench::new();
+    let bytes = Message::from(registration(0, vm(5), ETR)).to_signed_bytes(&Secret::new(SECRET));
+    let bytes = bytes.unwrap();
+    assert_eq!(reasons(&strict.receive(ETR, &bytes)), []);
+    assert_eq!(
+        reasons(&strict.receive(ETR, &bytes)),
+        [Rejection::ConstantNonce]
+    );
+    let mut old = Bench::new();
+    let mut allowed = site(9, net(10, 2));
+    allowed.accept_constant_nonce = true;
+    let now = old.now;
+    let mut outcome = Outcome::default();
+    old.server.put_site(allowed, now, &mut outcome).unwrap();
+    old.receive(ETR, &bytes);
+    old.tick(100);
+    assert_eq!(reasons(&old.receive(ETR, &bytes)), []);
+    assert!(old.tick(100).audit.is_empty(), "it was prolonged");
+}
+
+#[test]
 fn a_proxy_reply_claims_neither_authority_nor_locators() {
     let mut bench = Bench::new();
     let mut register = registration(1, vm(5), ETR);
@@ -144,7 +166,7 @@ fn changes_of_several_prefixes_are_each_told_until_acknowledged() {
         .map(|(_, bytes)| notify(bytes))
         .map(|told| (told.nonce, told.records[0].eid()))
         .collect();
-    assert_eq!(told, [(103, Some(vm(5))), (104, Some(net(10, 2)))]);
+    assert_eq!(told, [(103, Some(net(10, 2))), (104, Some(vm(5)))]);
     assert_eq!(bench.server.unacknowledged(), 2);
 }
 
