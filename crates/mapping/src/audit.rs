@@ -106,6 +106,11 @@ pub enum Rejection {
         /// The nonce.
         nonce: u64,
     },
+    /// Its nonce is 0 again: RFC 6830 has it so, and then nothing tells a replay from a registration.
+    #[error(
+        "nonce 0 again, as routers of RFC 6830's time send it; allow the site a constant nonce"
+    )]
+    ConstantNonce,
     /// Something is as large as it may become.
     #[error("no more {what} are taken; raise the limit")]
     Limit {
@@ -131,7 +136,7 @@ pub enum Rejection {
 
 impl Rejection {
     /// Names of all reasons, in the order of [`Rejection::index`].
-    pub const NAMES: [&'static str; 15] = [
+    pub const NAMES: [&'static str; 16] = [
         "malformed",
         "unauthenticated",
         "unknown_key",
@@ -147,6 +152,7 @@ impl Rejection {
         "limit",
         "subscription",
         "useless",
+        "constant_nonce",
     ];
 
     /// Place of this reason in [`Rejection::NAMES`].
@@ -167,6 +173,7 @@ impl Rejection {
             Self::Limit { .. } => 12,
             Self::Subscription(_) | Self::UnknownSite { .. } => 13,
             Self::Useless { .. } => 14,
+            Self::ConstantNonce => 15,
         }
     }
 }

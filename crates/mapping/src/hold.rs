@@ -158,41 +158,33 @@ impl MapServer {
     }
 
     fn forget_prefixes(&mut self, id: u64) {
-        let known = self.sites.remove(&id);
-        for prefix in known.iter().flat_map(|site| &site.prefixes) {
-            if self.allowed.get(*prefix) == Some(&id) {
-                self.allowed.remove(*prefix);
+        let prefixes = self.sites.get(&id).map(|site| site.prefixes.clone());
+        for prefix in prefixes.unwrap_or_default() {
+            if self.allowed.get(prefix) == Some(&id) {
+                self.allowed.remove(prefix);
             }
-        }
-        if let Some(known) = known {
-            self.sites.insert(id, known);
         }
     }
 
     fn drop_foreign(&mut self, id: u64, now: Duration, outcome: &mut Outcome) {
-        let of_site = |part: &Registration| {
-            let xtr = self.xtrs.get(part.registrant);
-            xtr.is_some_and(|xtr| xtr.site == id)
-        };
-        let foreign: Vec<Eid> = self
-            .mappings
-            .some_after(None, usize::MAX)
-            .filter(|(eid, mapping)| {
-                let mut allowed = self.allowed.covering(*eid);
-                allowed.next().map(|(_, site)| *site) != Some(id)
-                    && mapping.registrations().iter().any(of_site)
-            })
-            .map(|(eid, _)| eid)
-            .collect();
-        for eid in foreign {
-            let gone: Vec<Registrant> = self
-                .mappings
-                .get(eid)
-                .into_iter()
-                .flat_map(Mapping::registrations)
-                .map(|part| part.registrant)
-                .filter(|of| self.xtrs.get(*of).is_some_and(|xtr| xtr.site == id))
-                .collect();
+        let xtrs = &self.xtrs;
+        let of_site =
+            |part: &Registration| xtrs.get(part.registrant).is_some_and(|xtr| xtr.site == id);
+        let mut foreign: Vec<(Eid, Vec<Registrant>)> = Vec::new();
+        for (eid, mapping) in self.mappings.some_after(None, usize::MAX) {
+            let allowed = self.allowed.covering(eid).next();
+            if allowed.map(|(_, site)| *site) != Some(id) {
+                let parts = mapping.registrations().iter();
+                let parts: Vec<_> = parts
+                    .filter(|part| of_site(part))
+                    .map(|part| part.registrant)
+                    .collect();
+                if !parts.is_empty() {
+                    foreign.push((eid, parts));
+                }
+            }
+        }
+        for (eid, gone) in foreign {
             self.keep_only(eid, now, outcome, |part| !gone.contains(&part.registrant));
         }
     }

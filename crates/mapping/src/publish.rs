@@ -269,7 +269,7 @@ impl MapServer {
             let Some(place) = known
                 .pending
                 .iter()
-                .position(|pending| pending.eid == about)
+                .position(|pending| pending.eid == about && pending.at == at)
             else {
                 continue;
             };
@@ -293,10 +293,15 @@ impl MapServer {
                 self.publisher.retries.insert(again);
                 continue;
             }
-            // Others were sent since, so this nonce would not be believed any more.
-            let record = self.current(about, now);
+            // Others were sent since, so this nonce would not be believed any more; nor may what has
+            // changed meanwhile be told as it was.
+            let Ok(Message::MapNotify(told)) = Message::decode(&pending.bytes) else {
+                continue;
+            };
+            let eids = told.records.iter().filter_map(Record::eid);
+            let records: Vec<Record> = eids.map(|eid| self.current(eid, now)).collect();
             let news = News {
-                records: std::slice::from_ref(&record),
+                records: &records,
                 about,
                 subscribed,
                 xtr,

@@ -91,6 +91,7 @@ impl MapServer {
         let new = match self.xtrs.accept(registrant, nonce, save) {
             Freshness::New => true,
             _ if site.accept_constant_nonce => true,
+            Freshness::Again if nonce == 0 => return Err(Rejection::ConstantNonce),
             Freshness::Again => false,
             Freshness::Old => return Err(Rejection::Replayed { nonce }),
         };

@@ -51,12 +51,19 @@ impl Lisp {
             ));
         }
         let site = site(&spec)?;
-        let before = described.sites.get(name).map(|known| known.id);
+        // With another Site-ID it is another site to the server, which must let go of its prefixes first.
+        let known = described.sites.get(name);
+        let renumbered = known.filter(|known| known.id != spec.id);
+        let before = renumbered.and_then(|known| self::site(known).ok());
         let mut taken = Ok(());
         let outcome = self.with_server(|server, now, outcome| {
+            if let Some(before) = &before {
+                server.remove_site(before.id, now, outcome);
+            }
             taken = server.put_site(site, now, outcome);
-            if let Some(before) = before.filter(|before| *before != spec.id && taken.is_ok()) {
-                server.remove_site(before, now, outcome);
+            if let Some(before) = before.filter(|_| taken.is_err()) {
+                // It had its prefixes until a moment ago.
+                let _ = server.put_site(before, now, outcome);
             }
         });
         taken.map_err(|error| {

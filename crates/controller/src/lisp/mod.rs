@@ -93,8 +93,8 @@ impl Lisp {
             let listen = |cause| ControllerError::Lisp { address, cause };
             wires.push(Wire::bind(address).await.map_err(listen)?);
         }
-        let first = wires.first().and_then(|wire| wire.address().ok());
-        let address = config.address.or(first.map(|first| first.ip()));
+        let first = wires.first().map(|wire| wire.address.ip());
+        let address = config.address.or(first);
         let address = address
             .filter(|address| !address.is_unspecified())
             .ok_or(ControllerError::LispAddress)?;
@@ -158,7 +158,7 @@ impl Lisp {
     /// Where it is asked.
     pub fn addresses(&self) -> Vec<SocketAddr> {
         let wires = self.inner.wires.0.iter();
-        wires.filter_map(|wire| wire.address().ok()).collect()
+        wires.map(|wire| wire.address).collect()
     }
 
     /// Lets an endpoint's mapping turn to `locator` at a moment of the controller's clock; at once if that

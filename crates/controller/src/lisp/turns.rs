@@ -19,9 +19,13 @@ impl Turns {
         lock(&self.0).insert(key.clone(), (locator.clone(), at));
     }
 
-    /// The next row is due as it comes.
-    pub fn forget(&self, key: &Key) {
-        lock(&self.0).remove(key);
+    /// The next row that leads an endpoint to `locator` is due as it comes. What was planned for another
+    /// place stays: its row may be on its way still, and must not be told early.
+    pub fn forget(&self, key: &Key, locator: &Locator) {
+        let mut planned = lock(&self.0);
+        if planned.get(key).is_some_and(|(there, _)| there == locator) {
+            planned.remove(key);
+        }
     }
 
     /// When a row that has come is due; nothing means now.
@@ -68,7 +72,10 @@ mod tests {
         turns.plan(&there.key(), &there.locator, Nanos(100));
         assert_eq!(turns.due(&there, Nanos(100)), None);
         turns.plan(&there.key(), &there.locator, Nanos(300));
-        turns.forget(&there.key());
+        turns.forget(&there.key(), &here.locator);
+        assert_eq!(turns.due(&there, Nanos(200)), Some(Nanos(300)));
+        turns.plan(&there.key(), &there.locator, Nanos(300));
+        turns.forget(&there.key(), &there.locator);
         assert_eq!(turns.due(&there, Nanos(200)), None);
     }
 }

@@ -15,7 +15,10 @@ const AT_ONCE: usize = 64;
 const BUFFER: usize = 8 << 20;
 
 /// One socket of the control port.
-pub(super) struct Wire(UdpSocket);
+pub(super) struct Wire {
+    socket: UdpSocket,
+    pub(super) address: SocketAddr,
+}
 
 impl Wire {
     pub(super) async fn bind(address: SocketAddr) -> io::Result<Self> {
@@ -25,11 +28,8 @@ impl Wire {
             let _ = setsockopt(&socket, sockopt::RcvBuf, &BUFFER);
         }
         let _ = setsockopt(&socket, sockopt::SndBuf, &BUFFER);
-        Ok(Self(socket))
-    }
-
-    pub(super) fn address(&self) -> io::Result<SocketAddr> {
-        self.0.local_addr()
+        let address = socket.local_addr()?;
+        Ok(Self { socket, address })
     }
 
     /// Waits for datagrams and gives all that are there, up to some dozens, to `take`.
@@ -38,9 +38,9 @@ impl Wire {
         buffer: &mut [u8],
         mut take: impl FnMut(SocketAddr, &[u8]),
     ) -> io::Result<()> {
-        self.0.readable().await?;
+        self.socket.readable().await?;
         for _ in 0..AT_ONCE {
-            match self.0.try_recv_from(buffer) {
+            match self.socket.try_recv_from(buffer) {
                 Ok((length, from)) => take(from, buffer.get(..length).unwrap_or_default()),
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
                 // An earlier datagram of ours came to nobody.
@@ -57,7 +57,8 @@ impl Wire {
         let mut left = datagrams;
         while !left.is_empty() {
             let some = left.get(..AT_ONCE).unwrap_or(left);
-            let sent = self.0.async_io(Interest::WRITABLE, || batch(&self.0, some));
+            let send = || batch(&self.socket, some);
+            let sent = self.socket.async_io(Interest::WRITABLE, send);
             let sent = match sent.await {
                 Ok(sent) => sent,
                 Err(error) => {
@@ -101,13 +102,14 @@ impl Wires {
         if outcome.datagrams().len() == 0 {
             return;
         }
-        let families = self.0.iter().map(|wire| wire.address().ok());
-        let families: Vec<Option<bool>> = families.map(|at| at.map(|at| at.is_ipv4())).collect();
         let mut sorted: Vec<Vec<(SocketAddr, &[u8])>> = vec![Vec::new(); self.0.len()];
         for (to, bytes) in outcome.datagrams() {
-            let fits = |wire: &usize| families.get(*wire) == Some(&Some(to.is_ipv4()));
-            let other = || (0..self.0.len()).find(|wire| fits(wire));
-            let wire = from.filter(|wire| fits(wire)).or_else(other);
+            let fits = |wire: &usize| {
+                let wire = self.0.get(*wire);
+                wire.is_some_and(|wire| wire.address.is_ipv4() == to.is_ipv4())
+            };
+            let other = || (0..self.0.len()).find(fits);
+            let wire = from.filter(fits).or_else(other);
             if let Some(list) = wire.and_then(|wire| sorted.get_mut(wire)) {
                 list.push((to, bytes));
             }

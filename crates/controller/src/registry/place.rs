@@ -252,7 +252,7 @@ impl Registry {
         let before = state.ledger.view().get(key).cloned();
         match at.as_ref().and_then(|moments| moments.values().min()) {
             Some(first) => self.inner.turns.plan(key, &locator, *first),
-            None => self.inner.turns.forget(key),
+            None => self.inner.turns.forget(key, &locator),
         }
         let entry = state.ledger.commit(key, locator, Txn::new()).await?;
         let rows = std::slice::from_ref(&entry);

@@ -109,3 +109,17 @@ async fn a_mapping_of_an_endpoint_is_the_directorys_alone() {
     let shown = bed.lisp.mapping(&eid).await.unwrap();
     assert_eq!(shown.source, LispSource::Static);
 }
+
+#[tokio::test]
+async fn a_site_can_have_another_number_and_keeps_its_prefixes() {
+    let bed = Bed::new().await;
+    let mut renumbered = site();
+    renumbered.id = 12;
+    bed.lisp.put_site(&site_name(), renumbered).await.unwrap();
+    let mut etr = Xtr::new(&bed, [4, 3]).await;
+    etr.id.site_id = 12;
+    let eid = "[7]10.3.0.0/24".parse().unwrap();
+    etr.signed(etr.registration(eid, 1)).await;
+    assert_eq!(etr.notify().await.nonce, 1);
+    assert_eq!(bed.lisp.sites().await[0].id, 12);
+}

@@ -67,7 +67,7 @@ async fn a_planned_change_that_is_taken_back_is_never_told() {
     let at = clock::now().plus_ms(300.0);
     bed.turns.plan(&there.key(), &there.locator, at);
     bed.put(&there).await;
-    bed.turns.forget(&here.key());
+    bed.turns.forget(&here.key(), &here.locator);
     bed.put(&row(11, 1, 7)).await;
     assert!(subscriber.next().await.is_none());
     assert_eq!(subscriber.ask(vm(11)).await.map_version, 7);

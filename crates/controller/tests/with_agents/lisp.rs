@@ -22,7 +22,7 @@ async fn an_endpoint_that_is_placed_elsewhere_is_told_to_subscribers_and_answere
     let north = bed.joined("north", "north", 1).await;
     let south = bed.joined("south", "south", 2).await;
     let _agents = [north.connect().await, south.connect().await];
-    let cluster = bed.shop(vec![member("gate", "north", 9)]).await.unwrap();
+    let made = bed.shop(vec![member("gate", "north", 9)]).await.unwrap();
     let site = serde_json::from_str(
         r#"{"id": 9, "keys": [{"secret": "of the branch"}], "prefixes": ["10.2.0.0/16"]}"#,
     );
@@ -35,7 +35,7 @@ async fn an_endpoint_that_is_placed_elsewhere_is_told_to_subscribers_and_answere
     let server: SocketAddr = bed.service.lisp.as_ref().unwrap().addresses()[0];
     let here = Ipv4Addr::new(127, 95, 0, 1);
     let xtr = UdpSocket::bind((here, 4342)).await.unwrap();
-    let eid = Eid::host(cluster.spec.vni, Ipv4Addr::new(10, 77, 0, 9));
+    let eid = Eid::host(made.spec.vni, Ipv4Addr::new(10, 77, 0, 9));
     let mut wish = MapRequest::new(100, eid, here);
     wish.records[0].flags = EidFlags::NOTIFY;
     wish.xtr = Some(XtrId {
@@ -50,10 +50,11 @@ async fn an_endpoint_that_is_placed_elsewhere_is_told_to_subscribers_and_answere
         other => panic!("{other:?}"),
     }
 
+    let cluster = shop();
     let begun = Instant::now();
     let to = model::HostName::new("south").unwrap();
     let gate = vm_name("gate");
-    let (placed, told) = tokio::join!(bed.service.update(&shop(), &gate, &to), next(&xtr));
+    let (placed, told) = tokio::join!(bed.service.update(&cluster, &gate, &to), next(&xtr));
     let took = begun.elapsed();
     let epoch = placed.unwrap().epoch;
     match told {

@@ -87,9 +87,9 @@ impl Served {
                     ),
                 }
                 core.tick(began.elapsed(), &mut outcome);
-                for (to, bytes) in outcome.send {
+                for (to, bytes) in outcome.datagrams() {
                     // A locator that is gone is no reason to stop.
-                    let _ = socket.send_to(&bytes, to);
+                    let _ = socket.send_to(bytes, to);
                 }
                 let mut lines = audit.lock().expect("nobody panics with it");
                 lines.extend(outcome.audit);
