@@ -240,6 +240,10 @@ fn nothing_is_lost_either_when_the_sender_knows_only_solicitations() {
 fn the_kernel_carries_it_and_a_move_changes_its_routes() {
     let (sent, second, third, routers, stage) = stream(true, true);
     let all = second.len() + third.len();
+    println!("{sent} sent, {} and {} arrived", second.len(), third.len());
+    for place in 1..=3 {
+        println!("{}", stage.sh(place, "ip -s link show lispgpe; ip route; nstat -a 2>/dev/null | head -40"));
+    }
     assert!(third.len() > 200, "{}", third.len());
     // The address changes places by two commands here, between which a packet can be lost.
     assert!(all as u32 + 50 > sent, "{all} of {sent}");
