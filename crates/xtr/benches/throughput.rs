@@ -232,7 +232,10 @@ impl Stage {
                     peers: vec!["10.0.0.0/24".to_owned()],
                 });
             }
-            let handle = self.inside(space, move || Router::start(config));
+            let handle = self.inside(space, move || {
+                pin(me - 1);
+                Router::start(config)
+            });
             handle.expect("a router")
         })
     }
@@ -257,6 +260,7 @@ impl Stage {
         let receive = {
             let (stop, got) = (Arc::clone(&stop), Arc::clone(&got));
             std::thread::spawn(move || {
+                pin(1);
                 let mut buffers = vec![[0u8; 256]; 64];
                 while !stop.load(Ordering::Relaxed) {
                     let count = receive_many(&receiver, &mut buffers);
@@ -267,6 +271,7 @@ impl Stage {
         let send = {
             let stop = Arc::clone(&stop);
             std::thread::spawn(move || {
+                pin(0);
                 while !stop.load(Ordering::Relaxed) {
                     send_many(&sender, &[7; 64], 64);
                 }
@@ -289,6 +294,13 @@ impl Stage {
             println!("    {name}: {packets:?}");
         }
     }
+}
+
+/// Keeps this thread, and those that it starts, on one CPU: one a side.
+fn pin(cpu: u8) {
+    let mut set = nix::sched::CpuSet::new();
+    set.set(usize::from(cpu)).expect("a CPU");
+    nix::sched::sched_setaffinity(nix::unistd::Pid::from_raw(0), &set).expect("affinity");
 }
 
 impl Drop for Stage {

@@ -187,7 +187,6 @@ fn stream(subscribe: bool, kernel: bool) -> (u32, Vec<u32>, Vec<u32>, Vec<Handle
         routers[usize::from(new) - 1].own_eid_arrived(host(vm()));
         let to = vec![rloc(rloc4(new))];
         routers[usize::from(old) - 1].own_eid_left(host(vm()), to, Duration::from_secs(30));
-        // With the kernel's routes the address has to go first, or it is delivered here.
         stage.sh(old, &format!("ip addr del {}/32 dev lo", vm()));
         std::thread::sleep(Duration::from_millis(1000));
     }
@@ -202,7 +201,7 @@ fn assert_all_arrived(sent: u32, second: &[u32], third: &[u32]) {
     all.sort_unstable();
     let expected: Vec<u32> = (0..sent).collect();
     assert!(all == expected, "{} of {sent} arrived", all.len());
-    assert!(third.len() > 200, "{} at the other place", third.len());
+    assert!(third.len() > 50, "{} at the other place", third.len());
     assert!(second.last() > third.last(), "it came back");
 }
 
@@ -239,14 +238,7 @@ fn nothing_is_lost_either_when_the_sender_knows_only_solicitations() {
 #[test]
 fn the_kernel_carries_it_and_a_move_changes_its_routes() {
     let (sent, second, third, routers, stage) = stream(true, true);
-    let all = second.len() + third.len();
-    println!("{sent} sent, {} and {} arrived", second.len(), third.len());
-    for place in 1..=3 {
-        println!("{}", stage.sh(place, "ip -s link show lispgpe; ip route; nstat -a 2>/dev/null | head -40"));
-    }
-    assert!(third.len() > 200, "{}", third.len());
-    // The address changes places by two commands here, between which a packet can be lost.
-    assert!(all as u32 + 50 > sent, "{all} of {sent}");
+    assert_all_arrived(sent, &second, &third);
     let route = stage.sh(1, "ip route show 10.2.0.50");
     assert!(
         route.contains("encap ip id 7") && route.contains("dst 10.0.0.2"),
@@ -258,6 +250,64 @@ fn the_kernel_carries_it_and_a_move_changes_its_routes() {
     let left = stage.sh(1, "ip link show; ip route show");
     assert!(
         !left.contains("lispgpe") && !left.contains("lisp7"),
+        "{left}"
+    );
+}
+
+#[test]
+fn the_kernel_fences_what_comes_by_tunnel_and_still_lets_hosts_here_reach_it() {
+    let stage = Stage::new(3);
+    let routers = [1u8, 2, 3].map(|place| {
+        let mut config = config(place, rloc4(place));
+        config.kernel = Some(Kernel {
+            device: "lispgpe".to_owned(),
+            peers: vec!["10.0.0.0/24".to_owned()],
+        });
+        stage.sh(place, "sysctl -qw net.ipv4.ip_forward=1 net.ipv4.conf.all.rp_filter=0 net.ipv4.conf.default.rp_filter=0");
+        stage.start(place, config)
+    });
+    stage.sh(3, &format!("ip addr add {}/32 dev lo", vm()));
+    routers[2].own_eid_arrived(host(vm()));
+    routers[0].set_mapping(host(vm()), Some(vec![rloc(rloc4(2))]));
+    routers[1].own_eid_arrived(host(vm()));
+    routers[1].own_eid_left(
+        host(vm()),
+        vec![rloc(rloc4(3))],
+        Duration::from_millis(1500),
+    );
+    let receiver = stage
+        .inside(3, || UdpSocket::bind("10.2.0.50:9000"))
+        .expect("socket");
+    receiver
+        .set_read_timeout(Some(Duration::from_millis(300)))
+        .expect("timeout");
+    let senders = [1u8, 2].map(|place| {
+        let from = SocketAddr::new(eid4(place), 0);
+        stage
+            .inside(place, move || UdpSocket::bind(from))
+            .expect("socket")
+    });
+    let arrives = |sender: &UdpSocket| {
+        sender.send_to(b"hello", "10.2.0.50:9000").expect("send");
+        receiver.recv(&mut [0; 10]).is_ok()
+    };
+    until("the routes are there", || arrives(&senders[0]));
+    until("fenced", || {
+        routers[1]
+            .status()
+            .eids
+            .iter()
+            .any(|eid| eid.state == "fenced")
+    });
+    until("the fence is there", || !arrives(&senders[0]));
+    assert!(!arrives(&senders[0]));
+    assert!(arrives(&senders[1]), "from beside the place that it left");
+    routers[1].own_eid_gone(host(vm()));
+    until("the fence is gone", || arrives(&senders[0]));
+    drop(routers);
+    let left = stage.sh(2, "ip rule show; ip route show table 142 2>&1 || true");
+    assert!(
+        !left.contains("lispgpe") && !left.contains("10.2.0.50"),
         "{left}"
     );
 }
