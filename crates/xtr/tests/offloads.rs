@@ -224,7 +224,7 @@ proptest! {
                 taken.extend(part);
             }
         }
-        let mut expected = Vec::new();
+        let mut expected: Vec<u8> = Vec::new();
         for (number, part) in good.iter().enumerate() {
             if number != which || covered {
                 expected.extend(part);
@@ -249,7 +249,7 @@ proptest! {
                 *byte = if first & 1 == 0 { 0x40 | first >> 4 } else { 0x60 };
             }
             let gso = Vnet::decode([0, gso, 0, 0, 0, 0, 0, 0, 0, 0]).gso;
-            drop(complete_checksum(&mut packet.clone(), checksum).is_some());
+            complete_checksum(&mut packet.clone(), checksum);
             if let Some(inner) = Inner::read(packet) {
                 let mut made = Vec::new();
                 if let Some(plan) = Plan::new(packet, &inner, gso, size.into()) {

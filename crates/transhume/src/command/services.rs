@@ -1,6 +1,6 @@
 //! `serve` and `agent`: read the configuration, lay the flags over it, hand over.
 
-use crate::cli::{AgentArgs, ServeArgs, XtrArgs};
+use crate::cli::{AgentArgs, ServeArgs};
 use crate::failure::{Exit, Failure};
 use serde::Serialize;
 use serde::de::DeserializeOwned;

@@ -54,8 +54,8 @@ impl Server {
                     server.receive(from, &buffer[..length], began.elapsed(), &mut outcome);
                 }
                 server.tick(began.elapsed(), &mut outcome);
-                for (to, bytes) in outcome.send {
-                    drop(socket.send_to(&bytes, to));
+                for (to, bytes) in outcome.datagrams() {
+                    drop(socket.send_to(bytes, to));
                 }
             }
         });

@@ -217,16 +217,14 @@ impl World {
     }
 
     fn serve(&mut self, outcome: mapping::Outcome) {
-        for line in outcome.audit {
+        for line in &outcome.audit {
             if matches!(line, Audit::Unacknowledged { .. }) {
                 self.unacknowledged += 1;
             }
         }
         let from = SocketAddr::new(SERVER, PORT);
-        let sent = outcome
-            .send
-            .into_iter()
-            .map(|(to, bytes)| (from, to, bytes));
+        let sent = outcome.datagrams();
+        let sent = sent.map(|(to, bytes)| (from, to, bytes.to_vec()));
         self.wire.extend(sent);
     }
 
