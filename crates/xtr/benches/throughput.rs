@@ -3,6 +3,7 @@
 //!
 //! A word on the command line runs only the rows that contain it. Exit code 1: a figure missed.
 
+use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, UdpSocket};
 use std::os::fd::AsRawFd;
 use std::path::PathBuf;
@@ -82,7 +83,8 @@ fn main() -> ExitCode {
     }
     if wanted("xtr small") {
         let routers = stage.routers(false);
-        let rate = stage.small(&[]);
+        let before = worker_seconds();
+        let rate = stage.small();
         add(
             "xtr, UDP of 64 bytes, packets received",
             rate / 1000.0,
@@ -241,7 +243,7 @@ impl Stage {
     }
 
     /// Packets a second that arrive of small ones sent as fast as one thread can.
-    fn small(&self, _more: &[&str]) -> f64 {
+    fn small(&self) -> f64 {
         let to: SocketAddr = "10.2.0.2:9000".parse().expect("address");
         let receiver = self
             .inside(&self.b, move || UdpSocket::bind(to))
@@ -294,6 +296,27 @@ impl Stage {
             println!("    {name}: {packets:?}");
         }
     }
+}
+
+/// Seconds of CPU that each worker of this process has had, in the order in which they were started.
+fn worker_seconds() -> BTreeMap<u32, f64> {
+    let tasks = std::fs::read_dir("/proc/self/task")
+        .expect("proc")
+        .flatten();
+    let seconds = |task: std::fs::DirEntry| {
+        let name = std::fs::read_to_string(task.path().join("comm")).ok()?;
+        let time = std::fs::read_to_string(task.path().join("schedstat")).ok()?;
+        let time: f64 = time.split_whitespace().next()?.parse().ok()?;
+        let id = task.file_name().to_str()?.parse().ok()?;
+        (name.trim() == "xtr-0").then_some((id, time / 1e9))
+    };
+    tasks.filter_map(seconds).collect()
+}
+
+fn spent(before: &BTreeMap<u32, f64>) -> Vec<f64> {
+    let now = worker_seconds();
+    let seconds = |(id, now): (u32, f64)| now - before.get(&id).copied().unwrap_or(0.0);
+    now.into_iter().map(seconds).collect()
 }
 
 /// Keeps this thread, and those that it starts, on one CPU: one a side.

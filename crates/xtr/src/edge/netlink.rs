@@ -7,7 +7,7 @@ use lisp::{Address, Eid};
 use rtnetlink::packet_route::link::LinkAttribute;
 use rtnetlink::packet_route::route::{
     RouteIp6Tunnel, RouteIp6TunnelFlags, RouteIpTunnel, RouteIpTunnelFlags, RouteProtocol,
-    RouteType,
+    RouteScope, RouteType,
 };
 use rtnetlink::packet_route::rule::{RuleAction, RuleAttribute};
 use rtnetlink::{Handle, LinkUnspec, LinkVxlan, RouteMessageBuilder};
@@ -222,11 +222,15 @@ impl Netlink {
         };
         let builder = RouteMessageBuilder::<IpAddr>::new()
             .protocol(RouteProtocol::Other(PROTOCOL))
+            .kind(RouteType::Unspec)
+            .scope(RouteScope::NoWhere)
             .table_id(table)
             .destination_prefix(address, eid.length());
         if let Ok(builder) = builder {
             let deleted = self.handle.route().del(builder.build()).execute();
-            drop(self.runtime.block_on(deleted));
+            if let Err(error) = self.runtime.block_on(deleted) {
+                tracing::debug!(%eid, %error, "there was no route to take back");
+            }
         }
     }
 
