@@ -59,6 +59,7 @@ fn main() -> ExitCode {
     if wanted("xtr tcp") {
         let routers = stage.routers(false);
         let least = plain.map_or(10.0, |plain: f64| plain.max(10.0));
+        let before = worker_seconds();
         let forward = stage.iperf("10.2.0.2", &[]);
         add(
             "xtr, inner checksums verified, TCP",
@@ -66,6 +67,11 @@ fn main() -> ExitCode {
             "Gbit/s",
             Some(least),
         );
+        let sent = routers[0].status().packets["encapsulated_bytes"] as f64 * 8e-9;
+        for (side, seconds) in ["sends", "receives"].iter().zip(spent(&before)) {
+            let name = format!("    the worker that {side}, by a second of its CPU");
+            add(&name, sent / seconds, "Gbit", None);
+        }
         let back = stage.iperf("10.2.0.2", &["-R"]);
         add(
             "xtr, the same, other direction",
@@ -91,6 +97,11 @@ fn main() -> ExitCode {
             "k/s",
             Some(300.0),
         );
+        let sent = routers[0].status().packets["encapsulated_packets"] as f64 / 1000.0;
+        for (side, seconds) in ["sends", "receives"].iter().zip(spent(&before)) {
+            let name = format!("    the worker that {side}, by a second of its CPU");
+            add(&name, sent / seconds, "k", None);
+        }
         stage.show(&routers);
     }
     if wanted("gpe") {
