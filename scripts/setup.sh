@@ -25,7 +25,7 @@ die() { say "$*"; exit 1; }
 
 # A program of each package shows whether the package is there.
 wanted="ovs-vswitchd:openvswitch-switch ovs-ofctl:openvswitch-common ovsdb-server:openvswitch-switch busybox:busybox-static
-    cpio:cpio lz4:lz4 zstd:zstd xz:xz-utils ip:iproute2 ethtool:ethtool nft:nftables ping:iputils-ping ps:procps
+    cpio:cpio lz4:lz4 zstd:zstd xz:xz-utils ip:iproute2 ethtool:ethtool nft:nftables ping:iputils-ping ps:procps iperf3:iperf3
     unshare:util-linux mke2fs:e2fsprogs python3:python3 gcc:gcc make:make pkg-config:pkg-config
     update-ca-certificates:ca-certificates"
 

@@ -7,16 +7,18 @@ mod limits;
 mod lisp;
 mod migrations;
 mod security;
+mod xtr;
 
 pub(crate) use clusters::{ClusterCommand, LinkArgs, OfCluster, UnlinkArgs, UpdateArgs};
 pub(crate) use host_side::{
-    AgentArgs, DecodeCommand, LispArgs, LispContents, OpenFlowArgs, ServeArgs, XtrArgs,
+    AgentArgs, DecodeCommand, LispArgs, LispContents, OpenFlowArgs, ServeArgs,
 };
 pub(crate) use lab::{BenchArgs, CompareArgs, DemoArgs, ExecArgs, LabArgs, LabCommand, UpArgs};
 pub(crate) use limits::LimitsCommand;
 pub(crate) use lisp::{LispCommand, LispMappingCommand, LispSiteCommand, PutMapping, PutSite};
 pub(crate) use migrations::{EventArgs, MigrateArgs, MigrationCommand, PlanArgs};
 pub(crate) use security::SecurityArgs;
+pub(crate) use xtr::{XtrArgs, XtrCommand};
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
@@ -154,7 +156,7 @@ pub(crate) enum Command {
     Serve(ServeArgs),
     /// Run a host's agent
     Agent(AgentArgs),
-    /// Run a LISP tunnel router
+    /// Run a LISP tunnel router, or show what one does
     Xtr(XtrArgs),
     /// A complete test bed on this machine, without root
     Lab(LabArgs),

@@ -9,6 +9,7 @@ mod limits;
 mod lisp;
 mod security;
 mod services;
+mod xtr;
 
 use crate::cli::{Cli, Command, Format, HostCommand, ListOf, VmCommand};
 use crate::failure::{Exit, Failure};
@@ -58,7 +59,7 @@ pub(crate) fn run(cli: Cli) -> Result<(), Failure> {
         Command::Events(args) => wait(journeys::events(ask()?, args)),
         Command::Serve(args) => services::serve(args),
         Command::Agent(args) => services::agent(args),
-        Command::Xtr(args) => services::xtr(&args),
+        Command::Xtr(args) => xtr::run(args, format),
         Command::Lab(args) => lab::run(args, format),
         Command::Decode(command) => decode::run(command),
         Command::Completion { shell } => {

@@ -3,6 +3,7 @@
 //!
 //! A word on the command line runs only the rows that contain it. Exit code 1: a figure missed.
 
+use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, UdpSocket};
 use std::os::fd::AsRawFd;
 use std::path::PathBuf;
@@ -58,6 +59,7 @@ fn main() -> ExitCode {
     if wanted("xtr tcp") {
         let routers = stage.routers(false);
         let least = plain.map_or(10.0, |plain: f64| plain.max(10.0));
+        let before = worker_seconds();
         let forward = stage.iperf("10.2.0.2", &[]);
         add(
             "xtr, inner checksums verified, TCP",
@@ -65,6 +67,11 @@ fn main() -> ExitCode {
             "Gbit/s",
             Some(least),
         );
+        let sent = routers[0].status().packets["encapsulated_bytes"] as f64 * 8e-9;
+        for (side, seconds) in ["sends", "receives"].iter().zip(spent(&before)) {
+            let name = format!("    the worker that {side}, by a second of its CPU");
+            add(&name, sent / seconds, "Gbit", None);
+        }
         let back = stage.iperf("10.2.0.2", &["-R"]);
         add(
             "xtr, the same, other direction",
@@ -82,13 +89,19 @@ fn main() -> ExitCode {
     }
     if wanted("xtr small") {
         let routers = stage.routers(false);
-        let rate = stage.small(&[]);
+        let before = worker_seconds();
+        let rate = stage.small();
         add(
             "xtr, UDP of 64 bytes, packets received",
             rate / 1000.0,
             "k/s",
             Some(300.0),
         );
+        let sent = routers[0].status().packets["encapsulated_packets"] as f64 / 1000.0;
+        for (side, seconds) in ["sends", "receives"].iter().zip(spent(&before)) {
+            let name = format!("    the worker that {side}, by a second of its CPU");
+            add(&name, sent / seconds, "k", None);
+        }
         stage.show(&routers);
     }
     if wanted("gpe") {
@@ -232,13 +245,16 @@ impl Stage {
                     peers: vec!["10.0.0.0/24".to_owned()],
                 });
             }
-            let handle = self.inside(space, move || Router::start(config));
+            let handle = self.inside(space, move || {
+                pin(me - 1);
+                Router::start(config)
+            });
             handle.expect("a router")
         })
     }
 
     /// Packets a second that arrive of small ones sent as fast as one thread can.
-    fn small(&self, _more: &[&str]) -> f64 {
+    fn small(&self) -> f64 {
         let to: SocketAddr = "10.2.0.2:9000".parse().expect("address");
         let receiver = self
             .inside(&self.b, move || UdpSocket::bind(to))
@@ -257,6 +273,7 @@ impl Stage {
         let receive = {
             let (stop, got) = (Arc::clone(&stop), Arc::clone(&got));
             std::thread::spawn(move || {
+                pin(1);
                 let mut buffers = vec![[0u8; 256]; 64];
                 while !stop.load(Ordering::Relaxed) {
                     let count = receive_many(&receiver, &mut buffers);
@@ -267,6 +284,7 @@ impl Stage {
         let send = {
             let stop = Arc::clone(&stop);
             std::thread::spawn(move || {
+                pin(0);
                 while !stop.load(Ordering::Relaxed) {
                     send_many(&sender, &[7; 64], 64);
                 }
@@ -289,6 +307,34 @@ impl Stage {
             println!("    {name}: {packets:?}");
         }
     }
+}
+
+/// Seconds of CPU that each worker of this process has had, in the order in which they were started.
+fn worker_seconds() -> BTreeMap<u32, f64> {
+    let tasks = std::fs::read_dir("/proc/self/task")
+        .expect("proc")
+        .flatten();
+    let seconds = |task: std::fs::DirEntry| {
+        let name = std::fs::read_to_string(task.path().join("comm")).ok()?;
+        let time = std::fs::read_to_string(task.path().join("schedstat")).ok()?;
+        let time: f64 = time.split_whitespace().next()?.parse().ok()?;
+        let id = task.file_name().to_str()?.parse().ok()?;
+        (name.trim() == "xtr-0").then_some((id, time / 1e9))
+    };
+    tasks.filter_map(seconds).collect()
+}
+
+fn spent(before: &BTreeMap<u32, f64>) -> Vec<f64> {
+    let now = worker_seconds();
+    let seconds = |(id, now): (u32, f64)| now - before.get(&id).copied().unwrap_or(0.0);
+    now.into_iter().map(seconds).collect()
+}
+
+/// Keeps this thread, and those that it starts, on one CPU: one a side.
+fn pin(cpu: u8) {
+    let mut set = nix::sched::CpuSet::new();
+    set.set(usize::from(cpu)).expect("a CPU");
+    nix::sched::sched_setaffinity(nix::unistd::Pid::from_raw(0), &set).expect("affinity");
 }
 
 impl Drop for Stage {

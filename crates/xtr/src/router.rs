@@ -100,11 +100,6 @@ impl Shared {
     }
 
     fn carry_out(&self, outcome: &mut Outcome) {
-        if let (Some(saved), Some(path)) = (&outcome.save, &self.state)
-            && let Err(error) = save(path, saved)
-        {
-            tracing::error!(%error, "what must outlive a restart is not saved");
-        }
         for change in outcome.changes.drain(..) {
             if let Some(kernel) = &mut *lock(&self.kernel) {
                 kernel.change(&change);
@@ -113,6 +108,12 @@ impl Shared {
                 Change::Route(eid, route) => self.tables.set_route(eid, route),
                 Change::Own(eid, presence) => self.tables.set_own(eid, presence),
             }
+        }
+        // Packets take their new way before a disk is waited for; messages with a new nonce do not.
+        if let (Some(saved), Some(path)) = (&outcome.save, &self.state)
+            && let Err(error) = save(path, saved)
+        {
+            tracing::error!(%error, "what must outlive a restart is not saved");
         }
         for (to, bytes) in outcome.send.drain(..) {
             let mut family = self.sockets.iter();

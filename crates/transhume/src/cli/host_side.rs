@@ -31,13 +31,6 @@ pub(crate) struct ServeArgs {
     pub(crate) state: Option<PathBuf>,
 }
 
-#[derive(Debug, Args)]
-pub(crate) struct XtrArgs {
-    /// Configuration, TOML
-    #[arg(long, value_name = "FILE")]
-    pub(crate) config: PathBuf,
-}
-
 /// Flags go before what the configuration file says.
 #[derive(Debug, Args)]
 #[command(after_help = "\

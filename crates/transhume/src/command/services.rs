@@ -1,6 +1,6 @@
-//! `serve`, `agent` and `xtr`: read the configuration, lay the flags over it, hand over.
+//! `serve` and `agent`: read the configuration, lay the flags over it, hand over.
 
-use crate::cli::{AgentArgs, ServeArgs, XtrArgs};
+use crate::cli::{AgentArgs, ServeArgs};
 use crate::failure::{Exit, Failure};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -43,21 +43,6 @@ pub(super) fn agent(args: AgentArgs) -> Result<(), Failure> {
     );
     let config: agent::AgentConfig = take(config, "agent")?;
     until_the_end(agent::run(config))
-}
-
-pub(super) fn xtr(args: &XtrArgs) -> Result<(), Failure> {
-    let failed = |error: xtr::Error| Failure::of(Exit::Failed, &error);
-    let config = xtr::Config::read(&args.config).map_err(failed)?;
-    let router = xtr::Router::start(config).map_err(failed)?;
-    let told = runtime()?.block_on(async {
-        let mut end = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate())?;
-        tokio::select! {
-            interrupted = tokio::signal::ctrl_c() => interrupted,
-            _ = end.recv() => Ok(()),
-        }
-    });
-    router.stop();
-    told.map_err(|error| Failure::of(Exit::Failed, &error))
 }
 
 /// Runs a service until it ends.

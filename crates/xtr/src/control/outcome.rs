@@ -8,7 +8,7 @@ use super::core::Saved;
 use crate::data::table::{Presence, Route};
 use crate::data::vnet::Vnet;
 
-/// What a call wants to be done: first what is to be saved, then the rest in this order.
+/// What a call wants to be done, in this order; what is to be saved before anything is sent.
 #[derive(Debug, Default)]
 pub struct Outcome {
     /// Tables to be changed.

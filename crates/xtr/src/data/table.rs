@@ -70,7 +70,7 @@ impl Choice {
         }
         let [only] = self.shares.as_slice() else {
             // The upper half, since the lower one chooses the source port.
-            let point = ((flow >> 32) * u64::from(self.total) >> 32) as u32;
+            let point = (((flow >> 32) * u64::from(self.total)) >> 32) as u32;
             let found = self.shares.iter().find(|(_, upto)| point < *upto);
             return found.map(|(address, _)| *address);
         };

@@ -3,9 +3,10 @@
 //! route, so misses are seen and packets wait as ever.
 //!
 //! A departed endpoint is nothing special here: the route leads what arrives for it to its new place,
-//! and the kernel takes a hop away. Fenced it has a route that drops.
+//! and the kernel takes a hop away. Fenced it has a route that drops, in a table that only what arrives
+//! through the device is looked up in: hosts here still reach the endpoint at its new place.
 
-use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 use std::net::IpAddr;
 use std::sync::mpsc;
 use std::thread::JoinHandle;
@@ -30,8 +31,9 @@ pub(crate) struct KernelRoutes {
 #[derive(Debug)]
 enum Work {
     Encapsulate(Eid, IpAddr),
-    Drop(Eid),
     Forget(Eid),
+    Fence(Eid),
+    Unfence(Eid),
 }
 
 impl KernelRoutes {
@@ -43,23 +45,31 @@ impl KernelRoutes {
             .collect();
         let peers = peers?;
         let device = netlink.make_gpe(&kernel.device, mtu)?;
+        netlink.add_fence_rules(&kernel.device)?;
         let name = kernel.device.clone();
         let (work, orders) = mpsc::channel();
         let run = move || {
-            let mut routes: BTreeMap<Eid, ()> = BTreeMap::new();
+            let mut routes = BTreeSet::new();
+            let mut fences = BTreeSet::new();
             for order in orders {
                 let done = match order {
                     Work::Encapsulate(eid, to) => {
-                        routes.insert(eid, ());
+                        routes.insert(eid);
                         netlink.encapsulate(eid, device, to)
                     }
-                    Work::Drop(eid) => {
-                        routes.insert(eid, ());
-                        netlink.blackhole(eid)
-                    }
                     Work::Forget(eid) => {
-                        if routes.remove(&eid).is_some() {
+                        if routes.remove(&eid) {
                             netlink.unroute(eid);
+                        }
+                        Ok(())
+                    }
+                    Work::Fence(eid) => {
+                        fences.insert(eid);
+                        netlink.fence(eid)
+                    }
+                    Work::Unfence(eid) => {
+                        if fences.remove(&eid) {
+                            netlink.unfence(eid);
                         }
                         Ok(())
                     }
@@ -68,9 +78,9 @@ impl KernelRoutes {
                     tracing::error!(%error, "the kernel's routes are behind the map-cache");
                 }
             }
-            for eid in routes.into_keys() {
-                netlink.unroute(eid);
-            }
+            routes.into_iter().for_each(|eid| netlink.unroute(eid));
+            fences.into_iter().for_each(|eid| netlink.unfence(eid));
+            netlink.remove_fence_rules(&name);
             netlink.remove_link(&name);
         };
         let thread = std::thread::Builder::new()
@@ -98,8 +108,8 @@ impl KernelRoutes {
                 }
             }
             Change::Route(eid, _) => Work::Forget(*eid),
-            Change::Own(eid, Some(Presence::Fenced)) => Work::Drop(*eid),
-            Change::Own(..) => return,
+            Change::Own(eid, Some(Presence::Fenced)) => Work::Fence(*eid),
+            Change::Own(eid, _) => Work::Unfence(*eid),
         };
         drop(self.work.send(work));
     }

@@ -7,8 +7,9 @@ use lisp::{Address, Eid};
 use rtnetlink::packet_route::link::LinkAttribute;
 use rtnetlink::packet_route::route::{
     RouteIp6Tunnel, RouteIp6TunnelFlags, RouteIpTunnel, RouteIpTunnelFlags, RouteProtocol,
-    RouteType,
+    RouteScope, RouteType,
 };
+use rtnetlink::packet_route::rule::{RuleAction, RuleAttribute};
 use rtnetlink::{Handle, LinkUnspec, LinkVxlan, RouteMessageBuilder};
 
 use crate::config::Instance;
@@ -18,9 +19,13 @@ use crate::error::Error;
 /// it still fits one call of UDP.
 const LARGEST: u32 = 60_000;
 /// Packets that wait for us in the kernel.
-const QUEUE: u32 = 4_000;
+const QUEUE: u32 = 1_000;
 /// Who has made a route, for people who list them; any number that nobody else uses.
 const PROTOCOL: u8 = 142;
+/// The table of routes that everyone uses.
+const MAIN: u32 = 254;
+/// The table of fences, and the priority of the rules that lead there; also any number.
+const FENCES: u32 = 142;
 
 /// A netlink socket, used without waiting for anything else.
 pub struct Netlink {
@@ -105,7 +110,7 @@ impl Netlink {
         }
         for text in &instance.routes {
             let eid = crate::config::prefix(0, text)?;
-            self.route(eid, Some(index), RouteType::Unicast, None, 0)?;
+            self.route(eid, Some(index), RouteType::Unicast, None, MAIN)?;
         }
         Ok(())
     }
@@ -149,29 +154,83 @@ impl Netlink {
     /// # Errors
     /// [`Error::Netlink`].
     pub fn encapsulate(&self, eid: Eid, device: u32, to: IpAddr) -> Result<(), Error> {
-        let instance = eid.instance();
-        self.route(eid, Some(device), RouteType::Unicast, Some(to), instance)
+        self.route(eid, Some(device), RouteType::Unicast, Some(to), MAIN)
     }
 
-    /// Lets the kernel drop packets to a prefix.
+    /// Lets the kernel drop packets to a prefix that come through a device with fence rules.
     ///
     /// # Errors
     /// [`Error::Netlink`].
-    pub fn blackhole(&self, eid: Eid) -> Result<(), Error> {
-        self.route(eid, None, RouteType::BlackHole, None, 0)
+    pub fn fence(&self, eid: Eid) -> Result<(), Error> {
+        self.route(eid, None, RouteType::BlackHole, None, FENCES)
+    }
+
+    /// The opposite of [`Netlink::fence`].
+    pub fn unfence(&self, eid: Eid) {
+        self.delete(eid, FENCES);
+    }
+
+    /// Has what comes through a device looked up among the fences first.
+    ///
+    /// # Errors
+    /// [`Error::Netlink`].
+    pub fn add_fence_rules(&self, device: &str) -> Result<(), Error> {
+        self.remove_fence_rules(device);
+        for v4 in [true, false] {
+            let rule = self.handle.rule().add();
+            let rule = rule
+                .input_interface(device.to_owned())
+                .table_id(FENCES)
+                .priority(FENCES)
+                .action(RuleAction::ToTable);
+            let done = match v4 {
+                true => self.runtime.block_on(rule.v4().execute()),
+                false => self.runtime.block_on(rule.v6().execute()),
+            };
+            done.map_err(failed(format!("look up fences for {device}")))?;
+        }
+        Ok(())
+    }
+
+    /// Takes the rules back, whether they are there or not.
+    pub fn remove_fence_rules(&self, device: &str) {
+        for version in [rtnetlink::IpVersion::V4, rtnetlink::IpVersion::V6] {
+            let mut rules = self.handle.rule().get(version).execute();
+            while let Ok(Some(rule)) = self.runtime.block_on(rules.try_next()) {
+                let ours = rule
+                    .attributes
+                    .contains(&RuleAttribute::Iifname(device.to_owned()))
+                    && rule.attributes.contains(&RuleAttribute::Priority(FENCES));
+                if ours {
+                    drop(
+                        self.runtime
+                            .block_on(self.handle.rule().del(rule).execute()),
+                    );
+                }
+            }
+        }
     }
 
     /// Takes the route of a prefix back, whether it is there or not.
     pub fn unroute(&self, eid: Eid) {
+        self.delete(eid, MAIN);
+    }
+
+    fn delete(&self, eid: Eid, table: u32) {
         let Some(address) = Address::from(eid.address()).ip() else {
             return;
         };
         let builder = RouteMessageBuilder::<IpAddr>::new()
             .protocol(RouteProtocol::Other(PROTOCOL))
+            .kind(RouteType::Unspec)
+            .scope(RouteScope::NoWhere)
+            .table_id(table)
             .destination_prefix(address, eid.length());
         if let Ok(builder) = builder {
             let deleted = self.handle.route().del(builder.build()).execute();
-            drop(self.runtime.block_on(deleted));
+            if let Err(error) = self.runtime.block_on(deleted) {
+                tracing::debug!(%eid, %error, "there was no route to take back");
+            }
         }
     }
 
@@ -181,7 +240,7 @@ impl Netlink {
         device: Option<u32>,
         kind: RouteType,
         encapsulated: Option<IpAddr>,
-        instance: u32,
+        table: u32,
     ) -> Result<(), Error> {
         let what = || format!("route {eid}");
         let Some(address) = Address::from(eid.address()).ip() else {
@@ -190,6 +249,7 @@ impl Netlink {
         let mut builder = RouteMessageBuilder::<IpAddr>::new()
             .protocol(RouteProtocol::Other(PROTOCOL))
             .kind(kind)
+            .table_id(table)
             .destination_prefix(address, eid.length())
             .map_err(failed(what()))?;
         if let Some(device) = device {
@@ -198,12 +258,12 @@ impl Netlink {
         builder = match encapsulated {
             None => builder,
             Some(IpAddr::V4(to)) => builder.encap_ip(vec![
-                RouteIpTunnel::Id(instance.into()),
+                RouteIpTunnel::Id(eid.instance().into()),
                 RouteIpTunnel::Destination(to),
                 RouteIpTunnel::Flags(RouteIpTunnelFlags::Key),
             ]),
             Some(IpAddr::V6(to)) => builder.encap_ip6(vec![
-                RouteIp6Tunnel::Id(instance.into()),
+                RouteIp6Tunnel::Id(eid.instance().into()),
                 RouteIp6Tunnel::Destination(to),
                 RouteIp6Tunnel::Flags(RouteIp6TunnelFlags::Key),
             ]),
