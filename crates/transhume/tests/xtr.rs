@@ -40,11 +40,11 @@ fn a_router_runs_rootless_shows_its_status_and_leaves_nothing() {
         socket.display()
     );
     std::fs::write(&file, text).unwrap();
-    let program = assert_cmd::cargo::cargo_bin("transhume");
+    let program = env!("CARGO_BIN_EXE_transhume");
     let mut router = Command::new("unshare")
         .args(["--user", "--map-root-user", "--net", "sh", "-c"])
         .arg("ip link set lo up && exec \"$0\" xtr --config \"$1\"")
-        .arg(&program)
+        .arg(program)
         .arg(&file)
         .stderr(Stdio::inherit())
         .spawn()

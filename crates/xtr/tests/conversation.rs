@@ -276,3 +276,27 @@ fn forged_and_replayed_messages_change_nothing() {
     assert_eq!(world.goes_to(ITR, vm(5)), [NEW]);
     assert!(world.status(ITR).rejected.values().sum::<u64>() > 0);
 }
+
+#[test]
+fn what_is_remembered_does_not_grow_with_what_was_ever_asked_for() {
+    let mut world = World::new();
+    world.add(OLD, |config| config.eids = vec![site("10.2.0.0/24")]);
+    world.add(ITR, |_| {});
+    world.run(SECOND);
+    for round in 0..3u8 {
+        for last in 0..50 {
+            world.send_packet(ITR, vm(last), 0);
+            // Not there: each is denied by itself or with its neighbours.
+            let absent = std::net::Ipv4Addr::new(10, 2, 100 + round, last * 5);
+            world.send_packet(ITR, Eid::host(7, absent), 0);
+        }
+        world.run(120 * SECOND);
+    }
+    let status = world.status(ITR);
+    assert!(status.mappings.len() < 200, "{}", status.mappings.len());
+    // What is there is in one mapping, and what was not has been forgotten.
+    world.run(3600 * SECOND);
+    let status = world.status(ITR);
+    assert_eq!((status.questions, status.waiting), (0, 0));
+    assert!(status.subscriptions <= 51, "{}", status.subscriptions);
+}

@@ -96,6 +96,15 @@ impl Cache {
         self.mappings.insert(eid, mapping);
     }
 
+    /// Forgets subscriptions to a prefix and to parts of it: what they told of is not remembered.
+    fn unsubscribe(&mut self, eid: Eid) {
+        let parts = self.subscriptions.range(eid..);
+        let parts = parts.take_while(|(part, _)| eid.covers(**part));
+        for part in parts.map(|(part, _)| *part).collect::<Vec<_>>() {
+            self.subscriptions.remove(&part);
+        }
+    }
+
     /// Locators of all mappings, each with one of its mappings.
     pub(super) fn locators(&self) -> impl Iterator<Item = (IpAddr, Eid)> + '_ {
         let used =
@@ -271,7 +280,7 @@ impl Core {
                 continue;
             };
             if mapping.expires.is_some_and(|at| at <= now) {
-                self.cache.subscriptions.remove(&eid);
+                self.cache.unsubscribe(eid);
                 self.forget_mapping(eid, outcome);
             } else if mapping.origin != Origin::Static && !mapping.rlocs.is_empty() {
                 let used = match &mapping.route {

@@ -152,6 +152,14 @@ impl Core {
                 continue;
             }
             self.questions.close(eid);
+            if self
+                .cache
+                .subscriptions
+                .get(&eid)
+                .is_some_and(|known| !known.confirmed)
+            {
+                self.cache.subscriptions.remove(&eid);
+            }
             outcome.events.push(Event::Unresolved { eid });
             if !self.cache.mappings.contains_key(&eid) {
                 let life = Some(UNANSWERED);

@@ -21,6 +21,9 @@ pub struct Status {
     pub mappings: Vec<MappingStatus>,
     /// Their locators.
     pub locators: Vec<LocatorStatus>,
+    /// Subscriptions to changes of mappings, confirmed or not.
+    #[serde(default)]
+    pub subscriptions: usize,
     /// Questions that are not answered yet.
     pub questions: usize,
     /// Packets that wait for them.
@@ -98,6 +101,7 @@ impl Core {
                 };
                 locators.map(show).collect()
             },
+            subscriptions: self.cache.subscriptions.len(),
             questions,
             waiting,
             rejected: {

@@ -29,6 +29,10 @@ const RECEIVES: usize = 16;
 const REMEMBERED: usize = 1024;
 /// ICMP messages between two refills, which happen once in a call of [`Forwarder::tick`].
 const ICMP_BURST: u32 = 100;
+/// Packets between two refills of which control is told, since it does one thing at a time for all
+/// workers: without a mapping, and for an endpoint that has left.
+const MISS_BURST: u32 = 20_000;
+const LATE_BURST: u32 = 2_000;
 
 /// What a worker tells control.
 pub trait Hooks: Send + Sync {
@@ -90,6 +94,8 @@ pub struct Forwarder {
     remembered: Vec<Option<Remembered>>,
     changes: u64,
     icmp: u32,
+    misses: u32,
+    lates: u32,
     complained: bool,
 }
 
@@ -131,6 +137,8 @@ impl Forwarder {
             remembered: vec![None; REMEMBERED],
             changes: 0,
             icmp: ICMP_BURST,
+            misses: MISS_BURST,
+            lates: LATE_BURST,
             complained: false,
         }
     }
@@ -143,6 +151,8 @@ impl Forwarder {
     /// Call it about once a second.
     pub fn tick(&mut self) {
         self.icmp = ICMP_BURST;
+        self.misses = MISS_BURST;
+        self.lates = LATE_BURST;
         self.complained = false;
     }
 
@@ -280,6 +290,10 @@ impl Forwarder {
             Some(Route::Native | Route::Negative) => return counters.count(Count::DropNegative),
             Some(Route::Unreachable) => return counters.count(Count::DropNoLocator),
             None | Some(Route::Unknown | Route::Asked) => {
+                let Some(left) = self.misses.checked_sub(1) else {
+                    return counters.count(Count::DropQueue);
+                };
+                self.misses = left;
                 let hooks = Arc::clone(&self.hooks);
                 let packet = self.buffer(buffer).get(subject.place).unwrap_or_default();
                 // Its checksum is complete now, unless it is still to be cut.
@@ -456,11 +470,11 @@ impl Forwarder {
         match self.known(instance, inner.destination).1 {
             Some(Presence::Here) => {}
             Some(Presence::Left) => {
-                self.hooks.late(instance, &inner, datagram.from.ip());
+                self.tell_late(instance, &inner, datagram.from.ip());
                 return self.pass_on(instance, place);
             }
             Some(Presence::Fenced) => {
-                self.hooks.late(instance, &inner, datagram.from.ip());
+                self.tell_late(instance, &inner, datagram.from.ip());
                 return counters.count(Count::DropFenced);
             }
             None if self.settings.takes_all => {}
@@ -470,6 +484,13 @@ impl Forwarder {
         counters.add(Count::DecapsulatedBytes, inner.total as u64);
         if let Some(coalescer) = self.coalescers.get_mut(port) {
             coalescer.push(&self.arrived, place, &inner, flow, &counters);
+        }
+    }
+
+    fn tell_late(&mut self, instance: u32, inner: &Inner, from: IpAddr) {
+        if let Some(left) = self.lates.checked_sub(1) {
+            self.lates = left;
+            self.hooks.late(instance, inner, from);
         }
     }
 
