@@ -229,7 +229,12 @@ impl Router {
             None => None,
             Some(kernel) => {
                 let mtu = config.underlay_mtu.saturating_sub(OUTER);
-                Some(KernelRoutes::start(Netlink::open()?, kernel, mtu)?)
+                Some(KernelRoutes::start(
+                    Netlink::open()?,
+                    kernel,
+                    &config.instances,
+                    mtu,
+                )?)
             }
         };
         let shared = Arc::new(Shared {

@@ -6,15 +6,15 @@
 //! and the kernel takes a hop away. Fenced it has a route that drops, in a table that only what arrives
 //! through the device is looked up in: hosts here still reach the endpoint at its new place.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::sync::mpsc;
 use std::thread::JoinHandle;
 
-use lisp::Eid;
+use lisp::{Eid, EidAddress};
 
 use super::netlink::Netlink;
-use crate::config::{self, Kernel};
+use crate::config::{self, Instance, Kernel};
 use crate::control::Change;
 use crate::data::table::{Presence, Route};
 use crate::error::Error;
@@ -37,7 +37,13 @@ enum Work {
 }
 
 impl KernelRoutes {
-    pub(crate) fn start(netlink: Netlink, kernel: &Kernel, mtu: u16) -> Result<Self, Error> {
+    pub(crate) fn start(
+        netlink: Netlink,
+        kernel: &Kernel,
+        instances: &[Instance],
+        mtu: u16,
+    ) -> Result<Self, Error> {
+        let own = own_addresses(instances);
         let peers: Result<Vec<Eid>, Error> = kernel
             .peers
             .iter()
@@ -55,7 +61,13 @@ impl KernelRoutes {
                 let done = match order {
                     Work::Encapsulate(eid, to) => {
                         routes.insert(eid);
-                        netlink.encapsulate(eid, device, to)
+                        let v4 = matches!(eid.address(), EidAddress::Ipv4(_));
+                        netlink.encapsulate(
+                            eid,
+                            device,
+                            to,
+                            own.get(&(eid.instance(), v4)).copied(),
+                        )
                     }
                     Work::Forget(eid) => {
                         if routes.remove(&eid) {
@@ -126,4 +138,19 @@ impl KernelRoutes {
             tracing::error!("the thread of the kernel's routes has panicked");
         }
     }
+}
+
+/// The first address of each instance and family that this host has itself.
+fn own_addresses(instances: &[Instance]) -> BTreeMap<(u32, bool), IpAddr> {
+    let mut own = BTreeMap::new();
+    for instance in instances {
+        for text in &instance.addresses {
+            let address = text.split('/').next().unwrap_or_default();
+            if let Ok(address) = address.parse::<IpAddr>() {
+                let key = (instance.id, address.is_ipv4());
+                own.entry(key).or_insert(address);
+            }
+        }
+    }
+    own
 }

@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 
 use futures::TryStreamExt;
-use lisp::{Address, Eid};
+use lisp::{Address, Eid, EidAddress};
 use rtnetlink::packet_route::link::LinkAttribute;
 use rtnetlink::packet_route::route::{
     RouteIp6Tunnel, RouteIp6TunnelFlags, RouteIpTunnel, RouteIpTunnelFlags, RouteProtocol,
@@ -47,6 +47,26 @@ where
     move |source| Error::Netlink {
         what,
         source: source.into(),
+    }
+}
+
+/// Where the kernel sends packets to a prefix.
+struct Way {
+    device: u32,
+    /// Encapsulated to this locator.
+    to: Option<IpAddr>,
+    /// From this address, where the sender names none.
+    own: Option<IpAddr>,
+}
+
+impl Way {
+    /// Into a device as they are.
+    fn into(device: u32) -> Self {
+        Self {
+            device,
+            to: None,
+            own: None,
+        }
     }
 }
 
@@ -110,7 +130,7 @@ impl Netlink {
         }
         for text in &instance.routes {
             let eid = crate::config::prefix(0, text)?;
-            self.route(eid, Some(index), RouteType::Unicast, None, MAIN)?;
+            self.route(eid, RouteType::Unicast, Some(Way::into(index)), MAIN)?;
         }
         Ok(())
     }
@@ -149,12 +169,25 @@ impl Netlink {
         }
     }
 
-    /// Lets the kernel encapsulate packets to a prefix.
+    /// Lets the kernel encapsulate packets to a prefix. What this host sends there by itself, it sends as
+    /// `own`: the device has no address to choose.
     ///
     /// # Errors
     /// [`Error::Netlink`].
-    pub fn encapsulate(&self, eid: Eid, device: u32, to: IpAddr) -> Result<(), Error> {
-        self.route(eid, Some(device), RouteType::Unicast, Some(to), MAIN)
+    pub fn encapsulate(
+        &self,
+        eid: Eid,
+        device: u32,
+        to: IpAddr,
+        own: Option<IpAddr>,
+    ) -> Result<(), Error> {
+        let v4 = matches!(eid.address(), EidAddress::Ipv4(_));
+        let way = Way {
+            device,
+            to: Some(to),
+            own: own.filter(|own| own.is_ipv4() == v4),
+        };
+        self.route(eid, RouteType::Unicast, Some(way), MAIN)
     }
 
     /// Lets the kernel drop packets to a prefix that come through a device with fence rules.
@@ -162,7 +195,7 @@ impl Netlink {
     /// # Errors
     /// [`Error::Netlink`].
     pub fn fence(&self, eid: Eid) -> Result<(), Error> {
-        self.route(eid, None, RouteType::BlackHole, None, FENCES)
+        self.route(eid, RouteType::BlackHole, None, FENCES)
     }
 
     /// The opposite of [`Netlink::fence`].
@@ -234,14 +267,7 @@ impl Netlink {
         }
     }
 
-    fn route(
-        &self,
-        eid: Eid,
-        device: Option<u32>,
-        kind: RouteType,
-        encapsulated: Option<IpAddr>,
-        table: u32,
-    ) -> Result<(), Error> {
+    fn route(&self, eid: Eid, kind: RouteType, way: Option<Way>, table: u32) -> Result<(), Error> {
         let what = || format!("route {eid}");
         let Some(address) = Address::from(eid.address()).ip() else {
             return Err(failed(what())("it is no IP prefix"));
@@ -252,10 +278,13 @@ impl Netlink {
             .table_id(table)
             .destination_prefix(address, eid.length())
             .map_err(failed(what()))?;
-        if let Some(device) = device {
-            builder = builder.output_interface(device);
+        if let Some(way) = &way {
+            builder = builder.output_interface(way.device);
+            if let Some(own) = way.own {
+                builder = builder.pref_source(own).map_err(failed(what()))?;
+            }
         }
-        builder = match encapsulated {
+        builder = match way.and_then(|way| way.to) {
             None => builder,
             Some(IpAddr::V4(to)) => builder.encap_ip(vec![
                 RouteIpTunnel::Id(eid.instance().into()),
