@@ -87,9 +87,9 @@ impl Served {
                     ),
                 }
                 core.tick(began.elapsed(), &mut outcome);
-                for (to, bytes) in outcome.send {
+                for (to, bytes) in outcome.datagrams() {
                     // A locator that is gone is no reason to stop.
-                    let _ = socket.send_to(&bytes, to);
+                    let _ = socket.send_to(bytes, to);
                 }
                 let mut lines = audit.lock().expect("nobody panics with it");
                 lines.extend(outcome.audit);
@@ -105,6 +105,7 @@ impl Served {
     }
 
     /// The audit lines so far.
+    #[allow(dead_code, reason = "the tests of the router do not read them")]
     pub(crate) fn audit(&self) -> Vec<Audit> {
         self.audit.lock().expect("nobody panics with it").clone()
     }
