@@ -36,7 +36,8 @@ def parser() -> argparse.ArgumentParser:
     one = roles.add_parser("xtr", help="tunnel router")
     one.add_argument("--eid", action="append", default=[], help="own prefix (repeatable)")
     one.add_argument("--iid", type=int, default=0, help="instance of all own prefixes; 0 goes without an LCAF")
-    one.add_argument("--rloc", action="append", type=rloc, required=True, help="ADDRESS[,PRIORITY[,WEIGHT]], bound to (repeatable)")
+    one.add_argument("--rloc", action="append", type=rloc, required=True,
+                     help="ADDRESS[,PRIORITY[,WEIGHT]], bound to (repeatable)")
     one.add_argument("--map-server", action="append", type=address, default=[])
     one.add_argument("--map-resolver", action="append", type=address, default=[])
     one.add_argument("--key-file", required=True)
@@ -47,7 +48,8 @@ def parser() -> argparse.ArgumentParser:
     one.add_argument("--server-port", type=int, default=4342, help="of Map-Servers and Map-Resolvers")
     one.add_argument("--register-interval", type=float, default=60.0, metavar="SECONDS")
     one.add_argument("--register-retry", type=float, default=3.0, metavar="SECONDS", help="until a Map-Notify came")
-    one.add_argument("--request-retry", type=float, default=1.0, metavar="SECONDS", help="doubled each time, four times")
+    one.add_argument("--request-retry", type=float, default=1.0, metavar="SECONDS",
+                     help="doubled each time, four times")
     one.add_argument("--probe-interval", type=float, default=0.0, metavar="SECONDS", help="0: locators are not probed")
     one.add_argument("--ttl", type=int, default=1440, metavar="MINUTES", help="of own mappings")
     one.add_argument("--proxy-reply", action="store_true", help="ask the Map-Server to answer for us")
@@ -58,12 +60,14 @@ def parser() -> argparse.ArgumentParser:
 
     two = roles.add_parser("map-server", help="Map-Server and Map-Resolver")
     two.add_argument("--site-key-file", required=True)
-    two.add_argument("--prefix", action="append", required=True, help="what the key may register, and inside (repeatable)")
+    two.add_argument("--prefix", action="append", required=True,
+                     help="what the key may register, and inside (repeatable)")
     two.add_argument("--listen", action="append", type=address, help="address to bind to (repeatable)")
     two.add_argument("--port", type=int, default=4342)
     two.add_argument("--lifetime", type=float, default=180.0, metavar="SECONDS", help="of a registration")
     two.add_argument("--proxy-reply", action="store_true", help="answer for every ETR")
-    two.add_argument("--tell-old-etr", action="store_true", help="Map-Notify to the ETR that lost a prefix, as IOS does")
+    two.add_argument("--tell-old-etr", action="store_true",
+                     help="Map-Notify to the ETR that lost a prefix, as IOS does")
     return top
 
 

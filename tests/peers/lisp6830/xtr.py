@@ -213,7 +213,8 @@ class Xtr:
                 inside = [found[0]] + [one for one in inside if one != found[0]]
             records += [self.record(one) for one in inside]
         if not records:
-            self._journal.drop("asked-for-another-eid", sender=arrival.sender, eid=request.eids[0] if request.eids else None)
+            self._journal.drop("asked-for-another-eid", sender=arrival.sender,
+                               eid=request.eids[0] if request.eids else None)
             return
         if request.probe:
             records = [record._replace(locators=tuple(

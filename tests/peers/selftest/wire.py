@@ -72,7 +72,8 @@ class Packets(unittest.TestCase):
         for here, there in ((A, ipaddress.ip_address("10.2.0.5")), (B, ipaddress.ip_address("2001:db8::2"))):
             made = packet.udp_packet(here, 4342, there, 4342, b"message")
             inner, source, target, payload = packet.read_udp(made)
-            self.assertEqual((inner.source, inner.target, source, target, payload), (here, there, 4342, 4342, b"message"))
+            self.assertEqual((inner.source, inner.target, source, target, payload),
+                             (here, there, 4342, 4342, b"message"))
             if here.version == 4:
                 self.assertEqual(packet.checksum(made[:20]), 0)
 

@@ -105,6 +105,7 @@ impl Served {
     }
 
     /// The audit lines so far.
+    #[allow(dead_code, reason = "the tests of the router do not read them")]
     pub(crate) fn audit(&self) -> Vec<Audit> {
         self.audit.lock().expect("nobody panics with it").clone()
     }

@@ -41,6 +41,9 @@ pub(super) struct Questions {
     by_nonce: HashMap<u64, Eid>,
     /// Endpoints asked for in the last second, so that nobody can make us ask all the time.
     recent: HashMap<Eid, Duration>,
+    /// Solicited within that second, or while asked: the answer may be older than the change, so they
+    /// are asked for once more when the second is over.
+    later: BTreeMap<Eid, Duration>,
     waiting: usize,
 }
 
@@ -109,7 +112,11 @@ impl Core {
         outcome: &mut Outcome,
     ) {
         let recent = self.questions.recent.get(&eid);
-        if recent.is_some_and(|at| now < *at + RETRY) || self.questions.by_eid.contains_key(&eid) {
+        let soonest = recent.map_or(now, |at| *at + RETRY);
+        if now < soonest || self.questions.by_eid.contains_key(&eid) {
+            if solicited && self.questions.later.len() < MOST_QUESTIONS {
+                self.questions.later.insert(eid, soonest);
+            }
             return;
         }
         if !self.resolvers.is_empty() && self.questions.by_eid.len() < MOST_QUESTIONS {
@@ -136,6 +143,13 @@ impl Core {
     /// Repeats questions, and gives those up that nobody answers.
     pub(super) fn ask_due(&mut self, now: Duration, outcome: &mut Outcome) {
         self.questions.recent.retain(|_, at| now < *at + RETRY);
+        let asked = &self.questions.by_eid;
+        let later = self.questions.later.iter();
+        let ready = later.filter(|(eid, at)| **at <= now && !asked.contains_key(eid));
+        for eid in ready.map(|(eid, _)| *eid).collect::<Vec<_>>() {
+            self.questions.later.remove(&eid);
+            self.ask_again(eid, true, now, outcome);
+        }
         let due = self.questions.by_eid.iter();
         let due: BTreeSet<Eid> = due
             .filter(|(_, question)| question.again <= now)

@@ -15,6 +15,7 @@ use crate::error::Error;
 const SOL_UDP: libc::c_int = 17;
 const UDP_SEGMENT: libc::c_int = 103;
 const UDP_GRO: libc::c_int = 104;
+const UDP_NO_CHECK6_RX: libc::c_int = 102;
 
 /// Bytes that the kernel should keep for us; it takes what it allows.
 const BUFFER: usize = 8 << 20;
@@ -81,6 +82,9 @@ impl Socket {
                     SocketAddr::V6(_) => {
                         set(libc::IPPROTO_IPV6, libc::IPV6_RECVHOPLIMIT, 1)?;
                         set(libc::IPPROTO_IPV6, libc::IPV6_RECVTCLASS, 1)?;
+                        // Others send zero as checksum (RFC 9300, section 5.3), and IPv6 drops that
+                        // unless told otherwise.
+                        set(SOL_UDP, UDP_NO_CHECK6_RX, 1)?;
                     }
                 }
             }
