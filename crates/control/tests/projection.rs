@@ -255,8 +255,8 @@ fn with_a_gateway() -> World {
         clusters: vec![(Encap::Vxlan, vec![1, 2])],
     };
     let mut directory = plan.directory();
-    outside(&mut directory, 1, 3);
-    outside(&mut directory, 1, 4);
+    outside(&mut directory, 1, 3, false);
+    outside(&mut directory, 1, 4, false);
     let views = (1..=2).map(|number| (number, view(&directory, &plan, number)));
     let mut world = World::new(views.collect());
     world.change(1, |view| {
@@ -310,4 +310,88 @@ fn group_frames_go_to_no_gateway() {
         Ipv4Addr::BROADCAST.into(),
     );
     assert_eq!(places(&world.send(1, port(1, 1), all)), [(2, port(1, 2))]);
+}
+
+/// Two hosts with a member each, both with a VXLAN-GPE port, and a member outside.
+fn with_gpe() -> World {
+    let plan = Plan {
+        clusters: vec![(Encap::Vxlan, vec![1, 2])],
+    };
+    let mut directory = plan.directory();
+    outside(&mut directory, 1, 3, true);
+    outside(&mut directory, 1, 4, false);
+    let views = (1..=2).map(|number| (number, view(&directory, &plan, number)));
+    let mut world = World::new(views.collect());
+    for number in 1..=2 {
+        world.change(number, |view| view.gpe = Some(GPE));
+    }
+    world
+}
+
+const NET: u32 = 101;
+
+fn from_outside(from: u8, to: u8, v4: bool) -> Packet {
+    let (src, dst): (IpAddr, IpAddr) = match v4 {
+        true => (ipv4(from).into(), ipv4(to).into()),
+        false => (ipv6(from).into(), ipv6(to).into()),
+    };
+    Packet::ip(Mac([0; 6]), Mac([0; 6]), src, dst)
+}
+
+#[test]
+fn an_endpoint_outside_is_reached_and_reaches_through_vxlan_gpe() {
+    let world = with_gpe();
+    for host in [1, 2] {
+        let there = Packet::ip(mac(host), mac(3), ipv4(host).into(), ipv4(3).into());
+        let out = world.send(host, port(1, host), there);
+        assert_eq!(places(&out), [(host, GPE)]);
+        let tunnel = out[0].2.tunnel;
+        assert_eq!(
+            (tunnel.id, tunnel.dst4),
+            (NET, Some(Ipv4Addr::new(203, 0, 113, 3)))
+        );
+        for v4 in [true, false] {
+            let back = world.arrive(host, NET, from_outside(3, host, v4));
+            assert_eq!(places(&back), [(host, port(1, host))]);
+            assert_eq!((back[0].2.eth_src, back[0].2.eth_dst), (mac(3), mac(host)));
+        }
+    }
+}
+
+#[test]
+fn who_is_not_reached_through_vxlan_gpe_does_not_come_in_through_it() {
+    let world = with_gpe();
+    for from in [1, 2, 4, 9] {
+        assert_eq!(
+            places(&world.arrive(1, NET, from_outside(from, 1, true))),
+            []
+        );
+    }
+    assert_eq!(
+        places(&world.arrive(1, NET + 1, from_outside(3, 1, true))),
+        []
+    );
+    let there = Packet::ip(mac(1), mac(4), ipv4(1).into(), ipv4(4).into());
+    assert_eq!(places(&world.send(1, port(1, 1), there)), []);
+}
+
+#[test]
+fn what_comes_for_one_who_is_elsewhere_is_sent_on_by_the_clusters_own_tunnel() {
+    let world = with_gpe();
+    let late = world.arrive(1, NET, from_outside(3, 2, true));
+    assert_eq!(places(&late), [(2, port(1, 2))]);
+}
+
+#[test]
+fn a_switchover_redirects_what_comes_through_vxlan_gpe_the_way_it_came() {
+    let mut world = with_gpe();
+    let to = locator(2).address;
+    world.set_arrivals(1, &key(1, 1), Arrivals::Redirect { to });
+    let late = world.arrive(1, NET, from_outside(3, 1, true));
+    assert_eq!(places(&late), [(1, GPE)]);
+    let tunnel = late[0].2.tunnel;
+    assert_eq!(
+        (tunnel.id, tunnel.dst4, tunnel.dst6.map(IpAddr::V6)),
+        (NET, None, Some(to))
+    );
 }

@@ -134,6 +134,9 @@ fn holds(field: &Field, packet: &Packet) -> bool {
         (Field::Ipv4Source(ip), Ipv4 { src, .. }) => src == ip,
         (Field::Ipv4Destination(ip), Ipv4 { dst, .. }) => dst == ip,
         (Field::Ipv6Source(ip), Ipv6 { src, .. }) => src == ip,
+        (Field::Ipv6DestinationIn(ip, length), Ipv6 { dst, .. }) => {
+            within(ip.into(), length, dst.into())
+        }
         (Field::UdpSource(port), Ipv4 { udp, .. }) => udp.is_some_and(|(src, _)| src == port),
         (Field::UdpDestination(port), Ipv4 { udp, .. }) => udp.is_some_and(|(_, dst)| dst == port),
         (Field::Icmp6Type(number), Ipv6 { nd, .. }) => nd.is_some_and(|nd| nd.kind == number),

@@ -114,9 +114,16 @@ impl Plan {
 /// The port of every host's gateway.
 pub const GATEWAY: u32 = 8;
 
+/// Every host's VXLAN-GPE port.
+pub const GPE: u32 = 7;
+
 /// A cluster's member on no host of ours.
-pub fn outside(directory: &mut Directory, cluster: u8, vm: u8) {
-    let at = Locator::outside(Ipv4Addr::new(203, 0, 113, vm).into());
+pub fn outside(directory: &mut Directory, cluster: u8, vm: u8, gpe: bool) {
+    let address = Ipv4Addr::new(203, 0, 113, vm).into();
+    let at = match gpe {
+        true => Locator::outside_gpe(address),
+        false => Locator::outside(address),
+    };
     directory.link(&key(cluster, 1).0, &member(vm), at).unwrap();
 }
 
@@ -184,6 +191,25 @@ impl World {
 
     pub fn rules(&self, number: u8) -> &RuleSet {
         &self.rules[&number]
+    }
+
+    /// Puts a packet into a host's VXLAN-GPE port, as one of this network; returns as [`World::send`] does.
+    pub fn arrive(&self, number: u8, vni: u32, packet: Packet) -> Vec<(u8, u32, Packet)> {
+        let mut edge = Vec::new();
+        let start = Packet {
+            in_port: GPE,
+            reg0: 0,
+            reg1: 0,
+            state: 0,
+            tunnel: Tunnel {
+                id: vni,
+                src: Some(Ipv4Addr::new(203, 0, 113, 99).into()),
+                ..Tunnel::default()
+            },
+            ..packet
+        };
+        self.step(number, start, 0, &mut edge);
+        edge
     }
 
     /// Puts a packet into a host's port; returns every host, port and packet that comes out of

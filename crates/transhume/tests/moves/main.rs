@@ -8,6 +8,7 @@ mod disks;
 mod fixture;
 #[cfg(feature = "libvirt")]
 mod libvirt;
+mod lisp;
 mod lost;
 mod matrix;
 mod plain;
