@@ -10,6 +10,7 @@
 //! | `gang-disks` | the same with disks of 1 GB under write load |
 //! | `kills`, `cuts` | every party killed, and the WAN cut, at every stage: [`faults`] |
 //! | `orders` | predicted against real stop, and the orders of flipping |
+//! | `planes` | the client as a member and at a LISP site, in turn: [`planes`] |
 //! | `prediction` | what plans foresee beside what comes of them: [`prediction`] |
 //!
 //! Each measurement is a function of its own with a lab of its own, and gives figures. What a
@@ -18,6 +19,7 @@
 mod faults;
 mod moves;
 mod operations;
+mod planes;
 mod prediction;
 mod switches;
 
@@ -48,6 +50,7 @@ pub const NAMES: &[&str] = &[
     "kills",
     "cuts",
     "prediction",
+    "planes",
 ];
 
 /// What is measured, and how often.
@@ -178,6 +181,7 @@ async fn one(
         "kills" => faults::kills(up, &options.faults, audience).await,
         "cuts" => faults::cuts(up, &options.faults, audience).await,
         "prediction" => prediction::prediction(up, rounds(1), audience).await,
+        "planes" => planes::planes(up, rounds(1), audience).await,
         _ => moves::orders(up, rounds(2), audience).await,
     }
 }

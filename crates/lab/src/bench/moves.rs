@@ -17,17 +17,17 @@ const AWAY: &str = "south";
 const WARM_UP: Duration = Duration::from_secs(3);
 
 /// What is moved, how often, and what must show.
-struct Setting<'a> {
+pub(super) struct Setting<'a> {
     /// In the figures' names.
-    what: &'a str,
+    pub(super) what: &'a str,
     /// There and back.
-    rounds: u32,
+    pub(super) rounds: u32,
     /// With each of these, round by round.
-    orders: &'a [FlipOrder],
+    pub(super) orders: &'a [FlipOrder],
     /// Network downtime, ms: median and worst.
-    downtime: (f64, Option<f64>),
+    pub(super) downtime: (f64, Option<f64>),
     /// What others reach.
-    note: &'a str,
+    pub(super) note: &'a str,
 }
 
 const PAPER_B: &str = "paper B: 400 to 600 ms";
@@ -258,7 +258,7 @@ fn noted(figure: Figure, note: &str) -> Figure {
 
 /// There and back, again and again; one that does not arrive is tried once more in the same
 /// direction.
-async fn tour(
+pub(super) async fn tour(
     up: &UpOptions,
     setting: &Setting<'_>,
     audience: &mut dyn Audience,
@@ -291,7 +291,7 @@ async fn tour(
 }
 
 /// Migrations, notes, and what was missing of acknowledged writes.
-type Toured = (Vec<Migration>, Vec<String>, Vec<String>);
+pub(super) type Toured = (Vec<Migration>, Vec<String>, Vec<String>);
 
 async fn finish(tour: Tour) -> Result<Toured, DemoError> {
     let seen = tour.end().await?;

@@ -219,7 +219,7 @@ pub(crate) struct CompareArgs {
 #[derive(Debug, Args)]
 pub(crate) struct BenchArgs {
     /// Only these: lab-up, link, update, bond, single-idle, single-load, gang, gang-1gbit, orders,
-    /// gang-disks, kills, cuts, prediction
+    /// gang-disks, kills, cuts, prediction, planes
     #[arg(long, value_name = "NAME", num_args = 1..)]
     pub(crate) only: Vec<String>,
     /// Of kills and cuts, only these faults and stages, for example "source agent" armed
