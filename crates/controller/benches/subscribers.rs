@@ -104,6 +104,7 @@ async fn bench(count: usize) {
         prefixes: vec!["[7]10.0.0.0/8".into()],
         accept_more_specifics: true,
         accept_constant_nonce: false,
+        gpe: false,
     };
     let name = SiteName::new("branch").expect("a name");
     lisp.put_site(&name, site).await.expect("a site");

@@ -108,6 +108,7 @@ pub(crate) fn site() -> LispSiteSpec {
         prefixes: vec!["[7]10.0.0.0/8".into()],
         accept_more_specifics: true,
         accept_constant_nonce: false,
+        gpe: false,
     }
 }
 
