@@ -242,6 +242,9 @@ impl Forwarder {
         {
             return counters.count(Count::DropMalformed);
         }
+        if !inner.is_for_one() {
+            return counters.count(Count::DropNotUnicast);
+        }
         let flow = inner.flow(packet, seed);
         let place = place.start..place.start + inner.total;
         let subject = Subject {
