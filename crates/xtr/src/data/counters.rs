@@ -50,6 +50,8 @@ counted! {
     Waiting = "queued_packets",
     /// Nothing is known of the destination, and too many wait for it.
     DropQueue = "drop_queue_full",
+    /// The destination is a group or of one link only: no mapping is asked for.
+    DropNotUnicast = "drop_not_unicast",
     /// The mapping says so, or there is none.
     DropNegative = "drop_negative_mapping",
     /// The mapping has no locator that is up and of our address families.

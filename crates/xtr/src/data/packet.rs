@@ -79,6 +79,14 @@ impl Inner {
         })
     }
 
+    /// Whether it is for one endpoint, which may be anywhere: no group, no address of one link only.
+    pub fn is_for_one(&self) -> bool {
+        match self.destination {
+            IpAddr::V4(to) => !to.is_multicast() && !to.is_broadcast() && !to.is_link_local(),
+            IpAddr::V6(to) => !to.is_multicast() && !to.is_unicast_link_local(),
+        }
+    }
+
     /// The addresses of the header, for a pseudo-header.
     pub fn addresses<'a>(&self, packet: &'a [u8]) -> &'a [u8] {
         match self.source {

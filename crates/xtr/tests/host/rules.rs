@@ -251,3 +251,25 @@ fn receive(socket: &UdpSocket) -> (Vec<u8>, i32, i32) {
     let length = got.bytes;
     (buffer[..length].to_vec(), ttl, class)
 }
+
+#[test]
+fn what_is_for_a_group_or_one_link_asks_nobody() {
+    let stage = Stage::new(1);
+    let router = stage.start(1, config(1, rloc4(1)));
+    let sender = stage
+        .inside(1, || UdpSocket::bind("10.2.0.1:0"))
+        .expect("socket");
+    stage.sh(
+        1,
+        "ip route add 224.1.2.3/32 dev lisp7; ip route add 169.254.7.7/32 dev lisp7",
+    );
+    let before = count(&router, "drop_not_unicast");
+    for to in ["224.1.2.3:9000", "169.254.7.7:9000"] {
+        sender.send_to(b"all", to).expect("send");
+    }
+    until("dropped", || {
+        count(&router, "drop_not_unicast") >= before + 2
+    });
+    let waited = count(&router, "drop_queue_full") + count(&router, "queued_packets");
+    assert_eq!(waited, 0);
+}
