@@ -57,7 +57,7 @@ impl Bench {
         router.wait("registered", &json!({}));
         world.place("us", US.into());
         let socket = world.inside("us", || UdpSocket::bind((US, CONTROL_PORT)).expect("free"));
-        let patience = Some(Duration::from_secs(20));
+        let patience = Some(Duration::from_secs(60));
         socket.set_read_timeout(patience).expect("not zero");
         Self {
             server,

@@ -10,7 +10,7 @@ use crate::driver::world::World;
 use crate::our_server::SECRET;
 
 /// How long something is waited for.
-const PATIENCE: Duration = Duration::from_secs(20);
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A locator of a place.
 pub(crate) fn at(last: u8) -> IpAddr {
