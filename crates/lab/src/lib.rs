@@ -43,6 +43,7 @@ pub mod cli;
 pub mod compare;
 pub mod demo;
 pub mod disk;
+pub mod experiment;
 pub mod faults;
 pub mod folder;
 pub mod net;

@@ -30,6 +30,23 @@ pub const MOST_VMS: u8 = 16;
 /// block by block: what no test needs is left out, so that the figures tell of the move and not of the emulator.
 const LEAN: &str = "mitigations=off nowatchdog psi=0 lsm=yama cgroup_disable=memory hardened_usercopy=off highres=off nohz=off";
 
+/// How large a VM is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Size {
+    /// Virtual CPUs.
+    pub vcpus: u8,
+    /// Memory, MiB.
+    pub memory_mib: u32,
+}
+
+impl Size {
+    /// What the project's figures are measured with.
+    pub const USUAL: Self = Self {
+        vcpus: 1,
+        memory_mib: 128,
+    };
+}
+
 /// What a VM's memory sees.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Load {
@@ -87,6 +104,8 @@ pub struct Shop {
     pub encap: Encap,
     /// Whether the client is a member; without, it is outside.
     pub client: bool,
+    /// How large each VM is.
+    pub size: Size,
     /// What the VMs boot.
     pub guest: Guest,
 }
@@ -229,8 +248,8 @@ impl Shop {
             machine: "q35".to_owned(),
             cpu: "qemu64".to_owned(),
             accel: Accel::Auto,
-            vcpus: 1,
-            memory_mib: 128,
+            vcpus: self.size.vcpus,
+            memory_mib: self.size.memory_mib,
             kernel: self.guest.kernel.clone(),
             initrd: self.guest.initrd.clone(),
             cmdline: self.command_line(vm),
@@ -302,6 +321,7 @@ mod tests {
             disk: None,
             encap: Encap::Vxlan,
             client: true,
+            size: Size::USUAL,
             guest,
         }
     }

@@ -1,6 +1,7 @@
 //! What can be typed. No behaviour: `command` does what is said here.
 
 mod clusters;
+mod experiment;
 mod host_side;
 mod lab;
 mod limits;
@@ -10,6 +11,7 @@ mod security;
 mod xtr;
 
 pub(crate) use clusters::{ClusterCommand, LinkArgs, OfCluster, UnlinkArgs, UpdateArgs};
+pub(crate) use experiment::{ExperimentCommand, Scenario3Args};
 pub(crate) use host_side::{
     AgentArgs, DecodeCommand, LispArgs, LispContents, OpenFlowArgs, ServeArgs,
 };
@@ -160,6 +162,9 @@ pub(crate) enum Command {
     Xtr(XtrArgs),
     /// A complete test bed on this machine, without root
     Lab(LabArgs),
+    /// The experiments of the papers, done again in the lab
+    #[command(subcommand)]
+    Experiment(ExperimentCommand),
     /// Make bytes of protocols readable
     #[command(subcommand)]
     Decode(DecodeCommand),

@@ -60,6 +60,7 @@ pub(crate) fn run(cli: Cli) -> Result<(), Failure> {
         Command::Serve(args) => services::serve(args),
         Command::Agent(args) => services::agent(args),
         Command::Xtr(args) => xtr::run(args, format),
+        Command::Experiment(command) => lab::experiment(command, format),
         Command::Lab(args) => lab::run(args, format),
         Command::Decode(command) => decode::run(command),
         Command::Completion { shell } => {

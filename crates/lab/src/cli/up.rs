@@ -8,7 +8,7 @@
 use crate::compare::{AWAY, libvirtd};
 use crate::folder::Folder;
 use crate::parts::{self, PartError, Plane};
-use crate::shop::{CLIENT_SITE, DiskLoad, Guest, HOME, Load, Shop, TALK_MS};
+use crate::shop::{CLIENT_SITE, DiskLoad, Guest, HOME, Load, Shop, Size, TALK_MS};
 use crate::testbed::{self, Options, Testbed};
 use crate::wan::Shaping;
 use api::Client;
@@ -44,6 +44,8 @@ pub struct UpOptions {
     pub libvirt: bool,
     /// How the client is joined to the cluster.
     pub plane: Plane,
+    /// How large each VM is.
+    pub size: Size,
     /// Folder of the guest; see [`Guest::find`].
     pub guest: Option<PathBuf>,
     /// The binary that the lab's processes are; the running one when `None`.
@@ -63,6 +65,7 @@ impl Default for UpOptions {
             disk: None,
             libvirt: false,
             plane: Plane::default(),
+            size: Size::USUAL,
             guest: None,
             exe: None,
         }
@@ -110,6 +113,7 @@ pub async fn up(
         disk: options.disk.clone(),
         encap: options.encap,
         client: !options.plane.is_lisp(),
+        size: options.size,
         guest: Guest::find(options.guest.as_deref())?,
     };
     let testbed = ground(options).await?;

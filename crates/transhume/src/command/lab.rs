@@ -1,6 +1,9 @@
 //! `lab`: hand over to the crate that makes labs. What takes long and is watched is in [`shows`].
 
+mod experiments;
 mod shows;
+
+pub(super) use experiments::run as experiment;
 
 use super::services;
 use crate::cli::{ExecArgs, Format, LabArgs, LabCommand, UpArgs};

@@ -104,6 +104,7 @@ impl Lab {
             disk: None,
             encap: model::Encap::Vxlan,
             client: true,
+            size: lab::shop::Size::USUAL,
             guest: Guest::find(Some(guest.as_ref())).unwrap(),
         };
         let mut spec = spec.describe().unwrap();

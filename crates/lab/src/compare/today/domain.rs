@@ -92,6 +92,7 @@ mod tests {
             disk: None,
             encap: model::Encap::Vxlan,
             client: true,
+            size: crate::shop::Size::USUAL,
             guest: Guest {
                 kernel: "/g/vm&linux".into(),
                 initrd: "/g/initramfs.cpio".into(),

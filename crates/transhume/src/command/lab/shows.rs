@@ -170,7 +170,7 @@ pub(super) fn bench(args: BenchArgs, format: Format) -> Result<(), Failure> {
     ))
 }
 
-fn of_demo(error: DemoError) -> Failure {
+pub(super) fn of_demo(error: DemoError) -> Failure {
     match error {
         DemoError::Part(error) | DemoError::Tour(TourError::Part(error)) => of_part(error),
         DemoError::Tour(TourError::Api(error)) => error.into(),
