@@ -9,6 +9,7 @@ use crate::netlink::Netlink;
 use crate::netns::Netns;
 use model::Mac;
 use nix::sys::socket::sockopt;
+use std::collections::VecDeque;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 use std::sync::{Arc, Mutex, PoisonError};
 use tokio::io::Interest;
@@ -254,23 +255,32 @@ pub struct Capture {
 
 #[derive(Debug, Default)]
 struct Kept {
-    frames: Vec<Vec<u8>>,
+    frames: VecDeque<Vec<u8>>,
     bytes: usize,
     lost: u64,
+    /// Where only the latest frames matter, how many bytes of them.
+    latest: Option<usize>,
 }
 
 impl Kept {
+    fn keep(&mut self, frame: Vec<u8>) {
+        if self.latest.is_none() && self.bytes + frame.len() > MOST_KEPT {
+            self.lost += 1;
+            return;
+        }
+        self.bytes += frame.len();
+        self.frames.push_back(frame);
+        while self.latest.is_some_and(|most| self.bytes > most)
+            && let Some(oldest) = self.frames.pop_front()
+        {
+            self.bytes -= oldest.len();
+        }
+    }
+
     fn read(&mut self, fd: &OwnedFd) -> std::io::Result<()> {
         loop {
             match receive_now(fd) {
-                Ok(frame) if self.bytes + frame.len() > MOST_KEPT => {
-                    drop(frame);
-                    self.lost += 1;
-                }
-                Ok(frame) => {
-                    self.bytes += frame.len();
-                    self.frames.push(frame);
-                }
+                Ok(frame) => self.keep(frame),
                 Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
                 Err(error) => return Err(error),
             }
@@ -281,11 +291,21 @@ impl Kept {
 impl Capture {
     /// Begins: from now on every frame to `mac`, or to a group, that leaves through the interface
     /// is kept.
-    pub async fn start(netns: &Netns, netlink: &Netlink, ifname: &str, mac: Mac) -> Result<Self> {
+    /// With `latest`, older frames are forgotten as soon as these many bytes of newer ones are there.
+    pub async fn start(
+        netns: &Netns,
+        netlink: &Netlink,
+        ifname: &str,
+        mac: Mac,
+        latest: Option<usize>,
+    ) -> Result<Self> {
         let socket =
             PacketSocket::open(netns, netlink, ifname, Some(to_guest(mac)), CAPTURE_BUFFER).await?;
         let socket = Arc::new(socket);
-        let kept = Arc::new(Mutex::new(Kept::default()));
+        let kept = Arc::new(Mutex::new(Kept {
+            latest,
+            ..Kept::default()
+        }));
         let reader = tokio::spawn({
             let (socket, kept) = (Arc::clone(&socket), Arc::clone(&kept));
             async move {
@@ -316,7 +336,7 @@ impl Capture {
         // What the reader has not been woken for yet is in the socket; WouldBlock ends it.
         let _ = kept.read(self.socket.fd.get_ref());
         kept.bytes = 0;
-        std::mem::take(&mut kept.frames)
+        std::mem::take(&mut kept.frames).into()
     }
 
     /// Frames that were seen and could not be kept: over the limit here, or over the kernel's

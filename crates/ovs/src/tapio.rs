@@ -38,7 +38,12 @@ impl TapIo {
 
     /// Keeps every frame that the switch gives to the guest from now on.
     pub async fn capture(&self, ifname: &str, mac: Mac) -> Result<Capture> {
-        Capture::start(&self.netns, &self.netlink, ifname, mac).await
+        Capture::start(&self.netns, &self.netlink, ifname, mac, None).await
+    }
+
+    /// The same, of which only the latest frames are kept: so many bytes of them.
+    pub async fn capture_latest(&self, ifname: &str, mac: Mac, most: usize) -> Result<Capture> {
+        Capture::start(&self.netns, &self.netlink, ifname, mac, Some(most)).await
     }
 
     /// Puts frames at the end of the guest's queue, in order.

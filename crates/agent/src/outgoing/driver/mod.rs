@@ -35,6 +35,9 @@ const STOP_GRACE_MS: f64 = 400.0;
 const TICK: Duration = Duration::from_millis(25);
 /// Device state of a small VM, bytes on the wire.
 const DEVICES: u64 = 8 << 10;
+/// What lately went to the guest is kept up to here, bytes: a guest that gets little CPU is seconds behind, and
+/// its tap's queue holds 10,000 packets.
+const RECENT: usize = 16 << 20;
 /// Of the pages that a pass on hold leaves, the sprint sends all but those of its last few ms.
 const AFTER_SPRINT: f64 = 1.0 / 16.0;
 
@@ -307,6 +310,19 @@ impl Driver {
         self.tell(news);
     }
 
+    /// Keeps what goes to the guest from now on: what it has not read when it stops is known again by it.
+    pub(super) async fn look_at_arrivals(&mut self) {
+        if self.recent.is_some() {
+            return;
+        }
+        let (ifname, mac) = (&self.vm.record.ifname, self.vm.record.member.mac);
+        let tap_io = self.around.host.tap_io();
+        match tap_io.capture_latest(ifname, mac, RECENT).await {
+            Ok(capture) => self.recent = Some(capture),
+            Err(error) => tracing::warn!(%error, "what goes to the guest is not seen"),
+        }
+    }
+
     async fn on_command(&mut self, command: Command) {
         match command {
             Command::Arm {
@@ -316,11 +332,7 @@ impl Driver {
             } => {
                 self.arm(stop_at, sprint_ms, reply);
                 self.tell_connections();
-                let (ifname, mac) = (&self.vm.record.ifname, self.vm.record.member.mac);
-                match self.around.host.tap_io().capture(ifname, mac).await {
-                    Ok(capture) => self.recent = Some(capture),
-                    Err(error) => tracing::warn!(%error, "what goes to the guest is not seen"),
-                }
+                self.look_at_arrivals().await;
             }
             Command::Pace { slow, reply } => {
                 let _ = reply.send(self.pace(slow).await);

@@ -50,6 +50,8 @@ impl Driver {
             self.rates(&ram, self.held);
             return;
         }
+        // Early: a guest that is behind may be so by seconds when it stops.
+        self.look_at_arrivals().await;
         let verdict = self.hold.look(Look {
             at_ms: self.began.elapsed().as_secs_f64() * 1000.0,
             passes: ram.dirty_sync_count,
