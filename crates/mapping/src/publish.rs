@@ -1,5 +1,5 @@
 //! Telling of changes: notifications to subscribers, again until they acknowledge (RFC 9437), and
-//! solicitations to those who have only asked (RFC 9301, section 6.1).
+//! solicitations to those who have only asked (RFC 9301, section 6.1), again until they ask.
 
 use std::collections::BTreeSet;
 use std::net::{IpAddr, SocketAddr};
@@ -19,8 +19,10 @@ use crate::server::{MapServer, seconds};
 use crate::table::PrefixTable;
 
 mod askers;
+mod solicited;
 
 use askers::Askers;
+use solicited::Solicited;
 
 /// Minutes that a notification of something that is gone holds.
 const GONE_TTL: u32 = 1;
@@ -32,6 +34,7 @@ pub(crate) struct Publisher {
     count: usize,
     retries: BTreeSet<Retry>,
     askers: Askers,
+    solicited: Solicited,
 }
 
 /// When a notification is sent again: of the subscription of a prefix by an xTR, about a prefix.
@@ -69,6 +72,7 @@ impl Publisher {
     pub(crate) fn remember(&mut self, eid: Eid, rloc: IpAddr, now: Duration, config: &Config) {
         let until = seconds(now.saturating_add(config.asker_lifetime));
         self.askers.remember(eid, rloc, until, config.most_askers);
+        self.solicited.asked(rloc, eid);
     }
 
     /// Forgets askers whose time is over, `count` of their prefixes looked at in a call.
@@ -223,7 +227,14 @@ impl MapServer {
             let inner = if answered.covers(eid) { eid } else { answered };
             smr.source_eid = Eid::host(inner.instance(), inner.address()).to_address();
             smr.records = vec![EidRecord::from(answered)];
-            outcome.message(SocketAddr::new(rloc, CONTROL_PORT), &smr.into());
+            let Ok(bytes) = Message::from(smr).to_bytes() else {
+                continue;
+            };
+            outcome.send(SocketAddr::new(rloc, CONTROL_PORT), &bytes);
+            let (again, most) = (now + self.config.retry_after, self.config.most_askers);
+            self.publisher
+                .solicited
+                .sent(rloc, answered, &bytes, again, most);
         }
     }
 
@@ -255,6 +266,10 @@ impl MapServer {
 
     /// Sends again what was not acknowledged in time.
     pub(crate) fn retry(&mut self, now: Duration, outcome: &mut Outcome) {
+        let (wait, most_tries) = (self.config.retry_after, self.config.most_tries);
+        while let Some((rloc, smr)) = self.publisher.solicited.again(now, wait, most_tries) {
+            outcome.send(SocketAddr::new(rloc, CONTROL_PORT), &smr);
+        }
         while let Some(&retry) = self.publisher.retries.first() {
             let (at, subscribed, (xtr_id, site_id), about) = retry;
             if at > now {

@@ -285,6 +285,29 @@ fn who_has_only_asked_is_solicited_once_to_ask_again() {
 }
 
 #[test]
+fn a_solicitation_comes_again_until_it_is_followed_or_was_tried_often_enough() {
+    let solicited = |outcome: &mapping::Outcome| {
+        let all = sent(outcome);
+        let of_smr = |bytes: &[u8]| match Message::decode(bytes) {
+            Ok(Message::MapRequest(request)) => request.flags.contains(MapRequestFlags::SMR),
+            _ => false,
+        };
+        all.iter().filter(|(_, bytes)| of_smr(bytes)).count()
+    };
+    let mut bench = Bench::new();
+    bench.register(vm(5), ETR);
+    bench.ask(vm(5));
+    assert_eq!(solicited(&bench.register(vm(5), OTHER)), 1);
+    assert_eq!(solicited(&bench.tick(2)), 1);
+    bench.ask(vm(5));
+    assert_eq!(solicited(&bench.tick(60)), 0, "it has been followed");
+
+    assert_eq!(solicited(&bench.register(vm(5), ETR)), 1);
+    let again: usize = (0..20).map(|_| solicited(&bench.tick(60))).sum();
+    assert_eq!(again, 3, "four times in all");
+}
+
+#[test]
 fn an_asker_is_forgotten_in_time_and_makes_room_for_others() {
     let mut bench = Bench::with(Config {
         most_askers: 1,

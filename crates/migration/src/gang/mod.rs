@@ -435,6 +435,10 @@ impl Gang {
         ) {
             return Vec::new();
         }
+        if self.paused {
+            // Nothing is armed during a pause: this is news of something else.
+            return Vec::new();
+        }
         self.attempts += 1;
         let some_moved = self
             .vms

@@ -336,6 +336,29 @@ fn events() -> impl Strategy<Value = Event> {
     ]
 }
 
+#[test]
+fn news_that_cannot_be_does_not_arm_a_gang_that_is_paused() {
+    let (mut gang, _) = Gang::begin([vm(1), vm(2), vm(3)], FlipOrder::BeforeStop);
+    let held = Event::Held {
+        vm: vm(2),
+        burst_bytes: 5,
+    };
+    let events = [
+        Event::Pause,
+        Event::Resumed(vm(1)),
+        Event::Prepared(vm(2)),
+        held,
+        Event::DidNotStop(vm(2)),
+    ];
+    for event in events {
+        let commands = gang.next(event);
+        assert!(
+            !commands.iter().any(|it| matches!(it, Command::Arm(_))),
+            "{commands:?}"
+        );
+    }
+}
+
 proptest! {
     #[test]
     fn no_order_of_events_breaks_the_promises(
