@@ -37,13 +37,6 @@ macro_rules! name {
                 Ok(Self(text))
             }
 
-            /// A name that is known to be one.
-            #[allow(dead_code, reason = "most kinds of names have none")]
-            pub(crate) fn reserved(text: &'static str) -> Self {
-                debug_assert!(check(text).is_ok());
-                Self(text.to_owned())
-            }
-
             /// The name as text.
             pub fn as_str(&self) -> &str {
                 &self.0
@@ -98,6 +91,14 @@ name!(
     /// The identity of one migration, for example `m-0007`.
     MigrationId
 );
+
+impl HostName {
+    /// A name that is known to be one.
+    pub(crate) fn reserved(text: &'static str) -> Self {
+        debug_assert!(check(text).is_ok());
+        Self(text.to_owned())
+    }
+}
 
 #[cfg(test)]
 mod tests {

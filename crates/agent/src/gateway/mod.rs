@@ -104,14 +104,6 @@ impl Gateways {
     pub fn refresh(&self) {
         self.0.shared.changed.notify_one();
     }
-
-    /// Packets that went no further, by reason.
-    pub fn dropped(&self) -> BTreeMap<Dropped, u64> {
-        let counters = self.0.shared.counters.lock();
-        counters
-            .map(|counters| counters.clone())
-            .unwrap_or_default()
-    }
 }
 
 impl Shared {
@@ -124,7 +116,16 @@ impl Shared {
 
     pub(super) fn drop_one(&self, why: Dropped) {
         if let Ok(mut counters) = self.counters.lock() {
-            *counters.entry(why).or_default() += 1;
+            let packets = counters.entry(why).or_default();
+            *packets += 1;
+            // The first, and then ever more seldom: it may be a stream.
+            if packets.is_power_of_two() {
+                tracing::info!(
+                    ?why,
+                    packets = *packets,
+                    "packets to or from outside go no further"
+                );
+            }
         }
     }
 
@@ -154,7 +155,11 @@ impl Shared {
         if solicited.len() >= SOLICITED {
             solicited.retain(|_, at| lately(at));
         }
-        solicited.len() < SOLICITED && solicited.insert((sender, moved), now).is_none_or(|_| true)
+        let room = solicited.len() < SOLICITED;
+        if room {
+            solicited.insert((sender, moved), now);
+        }
+        room
     }
 
     async fn say(&self, message: &Message, to: SocketAddr) {

@@ -1,7 +1,7 @@
 //! What a gateway does with a packet: the directory's rows in, frames and packets out. No I/O.
 
 use lisp::EidAddress;
-use lisp::data::{DataHeader, HEADER_LEN};
+use lisp::data::DataHeader;
 use model::{ClusterName, HostName, Mac, Slice};
 use std::collections::{BTreeMap, HashMap};
 use std::net::IpAddr;
@@ -67,7 +67,7 @@ pub struct Inbound {
     /// The frame.
     pub frame: Vec<u8>,
     /// The endpoint that it is for and the one that it is from, where the former is not here any more: the
-    /// sender should ask anew (RFC 9300 section 8.2, "solicit").
+    /// sender should ask anew (RFC 9301 section 6.1).
     pub stale: Option<(IpAddr, IpAddr)>,
 }
 
@@ -140,7 +140,6 @@ impl Table {
     /// Why it goes no further.
     pub fn inbound(&self, payload: &[u8]) -> Result<Inbound, Dropped> {
         let (header, packet) = DataHeader::decode(payload).map_err(|_| Dropped::Malformed)?;
-        debug_assert_eq!(payload.len(), packet.len() + HEADER_LEN);
         let (source, destination) = addresses(packet)?;
         let vni = header.instance().unwrap_or(0);
         let network = self.networks.get(&vni).ok_or(Dropped::UnknownInstance)?;

@@ -8,6 +8,7 @@ use crate::demo::{Audience, DemoError};
 use crate::parts::Plane;
 use measure::report::{Figure, Migration, Vm};
 use model::migration::FlipOrder;
+use ovs::bench::quantile;
 
 /// A subscriber's gap, against that on the cluster's own plane.
 const MOST_RATIO: f64 = 1.1;
@@ -48,7 +49,7 @@ pub(super) async fn planes(
             Plane::LispSolicited => (Some(late_ms), LATE_PACKETS),
             _ => (None, 0.0),
         };
-        let median = median(&gaps);
+        let median = (!gaps.is_empty()).then(|| quantile(&gaps, 0.5));
         measured.figures.extend([
             figure(
                 &format!("gap at the switch, {what}"),
@@ -109,10 +110,4 @@ fn each(
         vms(migrations).map(|vm| of(vm) as f64).collect(),
         at_most(None, Some(most)),
     )
-}
-
-fn median(values: &[f64]) -> Option<f64> {
-    let mut sorted = values.to_vec();
-    sorted.sort_unstable_by(f64::total_cmp);
-    sorted.get(sorted.len() / 2).copied()
 }

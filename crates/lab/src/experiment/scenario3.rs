@@ -9,6 +9,7 @@ use crate::parts::{PartError, Plane};
 use crate::shop::{HOME, Load, Size};
 use measure::report::Vm;
 use model::migration::{Options, State};
+use ovs::bench::quantile;
 use serde::Serialize;
 use std::time::Duration;
 
@@ -211,7 +212,6 @@ async fn moves(
     })
 }
 
-fn median(mut values: Vec<f64>) -> Option<f64> {
-    values.sort_unstable_by(f64::total_cmp);
-    values.get(values.len() / 2).copied()
+fn median(values: Vec<f64>) -> Option<f64> {
+    (!values.is_empty()).then(|| quantile(&values, 0.5))
 }

@@ -22,7 +22,7 @@ const LIMIT: Duration = Duration::from_secs(20);
 /// The secret of a site that is gone with its box.
 const SECRET: &str = "of this lab alone";
 
-/// Between a registration and the next.
+/// The site's number among those of the Map-Server.
 const SITE_ID: u64 = 1;
 
 /// How endpoints at the client's site are joined to the cluster.
