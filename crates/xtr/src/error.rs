@@ -1,34 +1,14 @@
 //! What can go wrong at the edges.
 
 use std::io;
-use std::net::SocketAddr;
 use std::path::PathBuf;
 
 /// Why a router cannot start or do what it is asked.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// The TUN cannot be made or used.
-    #[error(
-        "cannot {what} for the TUN {name:?}: {source}; be root in the network namespace, and let /dev/net/tun be writable"
-    )]
-    Tun {
-        /// Its name.
-        name: String,
-        /// What was tried.
-        what: &'static str,
-        /// Why not.
-        source: io::Error,
-    },
-    /// A socket cannot be opened.
-    #[error(
-        "cannot use UDP at {address}: {source}; is the address this host's, and does another router run here?"
-    )]
-    Socket {
-        /// Where.
-        address: SocketAddr,
-        /// Why not.
-        source: io::Error,
-    },
+    /// The TUN cannot be made or used, or a socket cannot be opened.
+    #[error(transparent)]
+    Offload(#[from] offload::Error),
     /// The kernel refuses a link, an address or a route.
     #[error("the kernel refuses to {what}: {source}")]
     Netlink {

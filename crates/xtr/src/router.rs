@@ -16,18 +16,18 @@ use crate::control::outcome::Event;
 use crate::control::status::Status;
 use crate::control::{Change, Core, Outcome, Saved, Waiting};
 use crate::data::counters::{self, Counters};
-use crate::data::packet::Inner;
 use crate::data::table::Tables;
-use crate::data::vnet::Vnet;
 use crate::edge::control_port;
 use crate::edge::forward::Forwarder;
 use crate::edge::hooks::{Hooks, Port, Settings};
 use crate::edge::kernel::KernelRoutes;
 use crate::edge::netlink::Netlink;
-use crate::edge::tun::Queue;
-use crate::edge::udp::{Socket, Use, unspecified};
 use crate::edge::worker;
 use crate::error::Error;
+use offload::packet::Inner;
+use offload::tun::{Layer, Queue};
+use offload::udp::{Socket, Use, unspecified};
+use offload::vnet::Vnet;
 
 /// Bytes of the outer headers that an inner MTU leaves room for: those of IPv4, the smaller ones.
 const OUTER: u16 = 36;
@@ -217,7 +217,7 @@ impl Router {
                 if number < workers {
                     queues.push(Port {
                         instance: instance.id,
-                        queue: Queue::open(&instance.tun)?,
+                        queue: Queue::open(&instance.tun, Layer::Ip)?,
                     });
                 }
             }
@@ -389,7 +389,7 @@ fn receivers(config: &Config) -> Result<Vec<Socket>, Error> {
     families
         .map(|address| {
             let any = SocketAddr::new(unspecified(address), config.data_port);
-            Socket::open(any, Use::Receive)
+            Ok(Socket::open(any, Use::Receive)?)
         })
         .collect()
 }

@@ -6,7 +6,7 @@ use lisp::{Eid, Message};
 
 use super::core::Saved;
 use crate::data::table::{Presence, Route};
-use crate::data::vnet::Vnet;
+use offload::vnet::Vnet;
 
 /// What a call wants to be done, in this order; what is to be saved before anything is sent.
 #[derive(Debug, Default)]

@@ -230,7 +230,7 @@ mod tests {
         let choice = Choice::new([(at(1), 75), (at(2), 25), (at(3), 0)]).unwrap();
         let mut seen = HashMap::new();
         for flow in 0..40_000u64 {
-            let flow = crate::data::packet::mix(7, flow);
+            let flow = offload::packet::mix(7, flow);
             let picked = choice.pick(flow).unwrap();
             assert_eq!(choice.pick(flow), Some(picked));
             *seen.entry(picked).or_insert(0) += 1;

@@ -9,10 +9,10 @@ use std::time::{Duration, Instant};
 
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
-use super::udp::{Socket, Use, unspecified};
 use crate::config::Config;
 use crate::error::Error;
 use crate::router::Shared;
+use offload::udp::{Socket, Use, unspecified};
 
 /// How often the core is told the time.
 const TICK: Duration = Duration::from_millis(50);

@@ -9,16 +9,16 @@ use lisp::DataHeader;
 use lisp::data::{DataFlags, HEADER_LEN, NextProtocol};
 
 use super::hooks::{Hooks, Port, Settings};
-use super::outbox::{Buffer, Outbox, Part, Way};
-use super::udp::{self, Received, SLOT, Socket};
-use crate::data::coalesce::Coalescer;
 use crate::data::counters::{Count, Counters};
-use crate::data::outer::{self, Refused};
-use crate::data::oversize;
-use crate::data::packet::{self, Inner};
-use crate::data::segment::{self, Plan};
 use crate::data::table::{Presence, Route, Tables};
-use crate::data::vnet::{Gso, Vnet};
+use offload::coalesce::{Coalescer, Taken};
+use offload::outbox::{Buffer, Outbox, Part, Way};
+use offload::outer::{self, Refused};
+use offload::oversize;
+use offload::packet::{self, Inner};
+use offload::segment::{self, Plan};
+use offload::udp::{self, Received, SLOT, Socket};
+use offload::vnet::{Gso, Vnet};
 
 /// Packets that are read from a TUN before they are sent.
 const READS: usize = 64;
@@ -453,7 +453,11 @@ impl Forwarder {
         counters.count(Count::Decapsulated);
         counters.add(Count::DecapsulatedBytes, inner.total as u64);
         if let Some(coalescer) = self.coalescers.get_mut(port) {
-            coalescer.push(&self.arrived, place, &inner, flow, &counters);
+            match coalescer.push(&self.arrived, place, &inner, flow) {
+                Taken::New => {}
+                Taken::Joined => counters.count(Count::Coalesced),
+                Taken::Damaged => counters.count(Count::ChecksumWrong),
+            }
         }
     }
 

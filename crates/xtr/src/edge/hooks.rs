@@ -2,9 +2,9 @@
 
 use std::net::IpAddr;
 
-use super::tun::Queue;
-use crate::data::packet::Inner;
-use crate::data::vnet::Vnet;
+use offload::packet::Inner;
+use offload::tun::Queue;
+use offload::vnet::Vnet;
 
 /// What a worker tells control.
 pub trait Hooks: Send + Sync {

@@ -1,8 +1,7 @@
-//! What carries out what `control` and `data` decide: devices, sockets, threads.
+//! What carries out what `control` and `data` decide, on the devices and sockets of the crate `offload`.
 //!
 //! | module | what |
 //! |---|---|
-//! | [`tun`], [`udp`], [`outbox`] | packets to and from the kernel, many at once |
 //! | [`forward`], [`hooks`] | one worker's way of a packet, both directions |
 //! | [`worker`] | its thread |
 //! | [`netlink`], `kernel` | links and routes; mappings as routes of the kernel's own VXLAN-GPE |
@@ -13,8 +12,5 @@ pub mod forward;
 pub mod hooks;
 pub(crate) mod kernel;
 pub mod netlink;
-pub mod outbox;
 pub mod status_socket;
-pub mod tun;
-pub mod udp;
 pub mod worker;

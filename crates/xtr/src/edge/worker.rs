@@ -9,8 +9,8 @@ use std::time::{Duration, Instant};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
 use super::forward::Forwarder;
-use super::udp::Socket;
 use crate::error::Error;
+use offload::udp::Socket;
 
 /// How long a worker sleeps at most: so late it notices that it shall end.
 const NAP: u16 = 200;

@@ -8,12 +8,12 @@ use std::time::Duration;
 use lisp::auth::Secret;
 use lisp::{Eid, Message};
 use mapping::{Audit, Key, MapServer, Site};
+use offload::vnet::Vnet;
 use xtr::Config;
 use xtr::config::{Instance, MapResolver, Own, Rloc};
 use xtr::control::status::Status;
 use xtr::control::{Change, Core, Outcome, Saved, Waiting};
 use xtr::data::table::{Presence, Route, Tables};
-use xtr::data::vnet::Vnet;
 
 pub(crate) const SERVER: IpAddr = IpAddr::V4(Ipv4Addr::new(203, 0, 113, 1));
 pub(crate) const OLD: IpAddr = IpAddr::V4(Ipv4Addr::new(192, 0, 2, 1));

@@ -1,4 +1,4 @@
-//! The TUN device: packets with a header that lets them be large, several queues.
+//! TUN and TAP devices: packets with a header that lets them be large, several queues.
 
 use std::io::{self, IoSlice, IoSliceMut};
 use std::ops::Range;
@@ -6,8 +6,18 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 
 use nix::sys::uio::{readv, writev};
 
-use crate::data::vnet::{self, Vnet};
 use crate::error::Error;
+use crate::vnet::{self, Vnet};
+
+/// What a device carries.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Layer {
+    /// IP packets, large ones of TCP too, of UDP where the kernel does that.
+    Ip,
+    /// Ethernet frames, each as it would be on a wire: whole checksums, none larger than the MTU. A switch in
+    /// user space takes them from the device as they are, so it must not be given anything else.
+    Ethernet,
+}
 
 mod request {
     //! The requests of /dev/net/tun (linux/if_tun.h).
@@ -25,6 +35,8 @@ const USO6: u32 = 0x40;
 
 /// Pieces of one packet that are written without asking for memory.
 const FEW: usize = 65;
+/// Bytes of an Ethernet header.
+pub const ETHERNET: usize = 14;
 
 /// One queue of a TUN. The device is gone with its last queue.
 #[derive(Debug)]
@@ -41,13 +53,18 @@ impl AsFd for Queue {
 }
 
 impl Queue {
-    /// Makes a queue of the TUN of this name, and the TUN with its first queue. Does not block.
+    /// Makes a queue of the device of this name, and the device with its first queue. Does not block.
     ///
     /// # Errors
-    /// [`Error::Tun`]: no permission for /dev/net/tun, or the name is taken by something else.
-    pub fn open(name: &str) -> Result<Self, Error> {
+    /// [`Error::Device`]: no permission for /dev/net/tun, or the name is taken by something else.
+    pub fn open(name: &str, layer: Layer) -> Result<Self, Error> {
+        let (kind, mode) = match layer {
+            Layer::Ip => ("TUN", libc::IFF_TUN),
+            Layer::Ethernet => ("TAP", libc::IFF_TAP),
+        };
         let failed = |what| {
-            move |source: io::Error| Error::Tun {
+            move |source: io::Error| Error::Device {
+                kind,
                 name: name.to_owned(),
                 what,
                 source,
@@ -72,7 +89,7 @@ impl Queue {
         for (to, from) in request.ifr_name.iter_mut().zip(name.bytes()) {
             *to = from as libc::c_char;
         }
-        let flags = libc::IFF_TUN | libc::IFF_NO_PI | libc::IFF_VNET_HDR | libc::IFF_MULTI_QUEUE;
+        let flags = mode | libc::IFF_NO_PI | libc::IFF_VNET_HDR | libc::IFF_MULTI_QUEUE;
         request.ifr_ifru.ifru_flags = flags as libc::c_short;
         // SAFETY: the request is an ifreq that outlives the call.
         unsafe { request::attach(fd.as_raw_fd(), &request) }
@@ -82,9 +99,10 @@ impl Queue {
             unsafe { request::offload(fd.as_raw_fd(), flags as libc::c_int) }
         };
         let tcp = CHECKSUM | TSO4 | TSO6 | TSO_ECN;
-        let udp_offload = offload(tcp | USO4 | USO6).is_ok();
+        let udp_offload = layer == Layer::Ip && offload(tcp | USO4 | USO6).is_ok();
         if !udp_offload {
-            offload(tcp).map_err(|error| failed("switch its offloads on")(error.into()))?;
+            let rest = if layer == Layer::Ip { tcp } else { 0 };
+            offload(rest).map_err(|error| failed("switch its offloads on")(error.into()))?;
         }
         Ok(Self { fd, udp_offload })
     }
@@ -104,6 +122,20 @@ impl Queue {
             Err(nix::Error::EAGAIN) => Ok(None),
             Err(error) => Err(error.into()),
         }
+    }
+
+    /// Hands a frame to the kernel: a packet behind an Ethernet header.
+    ///
+    /// # Errors
+    /// As [`Queue::write`].
+    pub fn write_frame(&self, header: [u8; ETHERNET], packet: &[u8]) -> io::Result<()> {
+        let vnet = Vnet::default().encode();
+        let parts = [
+            IoSlice::new(&vnet),
+            IoSlice::new(&header),
+            IoSlice::new(packet),
+        ];
+        writev(&self.fd, &parts).map(drop).map_err(io::Error::from)
     }
 
     /// Hands a packet to the kernel, put together from places in `buffer`.

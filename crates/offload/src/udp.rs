@@ -13,14 +13,14 @@ use nix::sys::socket::{
 
 use crate::error::Error;
 
-pub(super) const SOL_UDP: libc::c_int = 17;
+pub(crate) const SOL_UDP: libc::c_int = 17;
 const UDP_GRO: libc::c_int = 104;
 const UDP_NO_CHECK6_RX: libc::c_int = 102;
 
 /// Bytes that the kernel should keep for us; it takes what it allows.
 const BUFFER: usize = 8 << 20;
 /// Room for what the kernel says of a datagram, or we of one: three numbers with their headers.
-pub(super) const CONTROL: usize = 128;
+pub(crate) const CONTROL: usize = 128;
 /// Bytes of a received datagram; also of several in one.
 pub const SLOT: usize = 1 << 16;
 
@@ -33,6 +33,9 @@ pub enum Use {
     Send,
     /// Control messages.
     Control,
+    /// Receives and sends: the one port of a tunnel. What the underlay does not carry whole is cut by the
+    /// kernel.
+    Tunnel,
 }
 
 /// A UDP socket of one family.
@@ -60,7 +63,7 @@ impl Socket {
             SocketAddr::V6(_) => AddressFamily::Inet6,
         };
         let mut flags = SockFlag::SOCK_CLOEXEC;
-        if how != Use::Send {
+        if !matches!(how, Use::Send | Use::Tunnel) {
             flags |= SockFlag::SOCK_NONBLOCK;
         }
         let fd = socket(family, SockType::Datagram, flags, None).map_err(failed)?;
@@ -71,8 +74,10 @@ impl Socket {
             set(libc::IPPROTO_IPV6, libc::IPV6_V6ONLY, 1)?;
         }
         match how {
-            Use::Receive => {
-                setsockopt(&fd, sockopt::ReusePort, &true).map_err(failed)?;
+            Use::Receive | Use::Tunnel => {
+                if how == Use::Receive {
+                    setsockopt(&fd, sockopt::ReusePort, &true).map_err(failed)?;
+                }
                 set(SOL_UDP, UDP_GRO, 1)?;
                 match address {
                     SocketAddr::V4(_) => {
@@ -84,12 +89,26 @@ impl Socket {
                         set(libc::IPPROTO_IPV6, libc::IPV6_RECVTCLASS, 1)?;
                         // Others send zero as checksum (RFC 9300, section 5.3), and IPv6 drops that
                         // unless told otherwise.
-                        set(SOL_UDP, UDP_NO_CHECK6_RX, 1)?;
+                        if how == Use::Receive {
+                            set(SOL_UDP, UDP_NO_CHECK6_RX, 1)?;
+                        }
+                    }
+                }
+                if how == Use::Tunnel {
+                    match address {
+                        SocketAddr::V4(_) => {
+                            let never = libc::IP_PMTUDISC_DONT;
+                            set(libc::IPPROTO_IP, libc::IP_MTU_DISCOVER, never)?;
+                        }
+                        SocketAddr::V6(_) => {
+                            let never = libc::IPV6_PMTUDISC_DONT;
+                            set(libc::IPPROTO_IPV6, libc::IPV6_MTU_DISCOVER, never)?;
+                        }
                     }
                 }
             }
             // What the underlay does not let through is refused, not cut: whoever sends too much for
-            // it has been told the right size before (`data::oversize`).
+            // it has been told the right size before (`oversize`).
             Use::Send => match address {
                 SocketAddr::V4(_) => {
                     let always = libc::IP_PMTUDISC_DO;
@@ -186,7 +205,7 @@ pub struct Received {
 /// Room for control messages, aligned as their headers are.
 #[derive(Clone, Copy)]
 #[repr(C, align(8))]
-pub(super) struct Control(pub(super) [u8; CONTROL]);
+pub(crate) struct Control(pub(super) [u8; CONTROL]);
 
 /// Receives as many datagrams as wait and fit, each in a slot of [`SLOT`] bytes; none when none waits.
 ///

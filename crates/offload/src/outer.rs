@@ -60,7 +60,7 @@ pub fn one_hop_less(inner: &mut [u8]) -> Result<(), Refused> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::data::checksum;
+    use crate::checksum;
 
     fn v4(ttl: u8, class: u8) -> Vec<u8> {
         let mut header = vec![0x45, class, 0, 20, 1, 2, 0x40, 0, ttl, 17, 0, 0];

@@ -7,7 +7,6 @@
 use std::ops::Range;
 
 use super::checksum;
-use super::counters::{Count, Counters};
 use super::packet::{self, Inner};
 use super::vnet::{Gso, Vnet};
 
@@ -17,6 +16,17 @@ const MOST_PIECES: usize = 64;
 const MOST_BYTES: usize = 65_535;
 const PSH: u8 = 8;
 const ACK: u8 = 16;
+
+/// What has become of a packet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Taken {
+    /// It begins a packet of its own.
+    New,
+    /// It is a part of an earlier one.
+    Joined,
+    /// It would have been a part of an earlier one, but one of the two checksums is wrong.
+    Damaged,
+}
 
 /// Packets to be handed over, in the order in which they came as far as each flow is concerned.
 #[derive(Debug)]
@@ -71,21 +81,15 @@ impl Coalescer {
 
     /// Takes the packet at `place` in `buffer`, with its header as it was read. The buffer must stay
     /// as it is until [`Coalescer::flush`].
-    pub fn push(
-        &mut self,
-        buffer: &[u8],
-        place: Range<usize>,
-        inner: &Inner,
-        flow: u64,
-        counters: &Counters,
-    ) {
+    pub fn push(&mut self, buffer: &[u8], place: Range<usize>, inner: &Inner, flow: u64) -> Taken {
+        let mut taken = Taken::New;
         let Some(packet) = buffer.get(place.clone()) else {
-            return;
+            return taken;
         };
         let Some(candidate) = self.candidate(packet, inner) else {
             self.close(flow);
             self.open(place, flow, inner, None);
-            return;
+            return taken;
         };
         let bundles = self.bundles.get_mut(..self.used).unwrap_or_default();
         let latest = bundles.iter_mut().rev().find(|bundle| bundle.flow == flow);
@@ -100,14 +104,14 @@ impl Coalescer {
                 bundle.verified = right;
                 if right && is_undamaged(packet, inner, inner.header) {
                     bundle.take(place, &candidate);
-                    counters.count(Count::Coalesced);
-                    return;
+                    return Taken::Joined;
                 }
-                counters.count(Count::ChecksumWrong);
+                taken = Taken::Damaged;
             }
             bundle.closed = true;
         }
         self.open(place, flow, inner, Some(candidate));
+        taken
     }
 
     fn candidate(&self, packet: &[u8], inner: &Inner) -> Option<Candidate> {
