@@ -52,6 +52,13 @@ pub struct AgentConfig {
     /// address.
     #[serde(default)]
     pub lisp: bool,
+    /// UDP port of WireGuard on the host's underlay address.
+    #[serde(default = "wireguard_port")]
+    pub wireguard_port: u16,
+    /// Whether the host may turn up at other outer addresses by itself, as behind a NAT. Others then answer to wherever
+    /// it was heard last; otherwise only to the address that it has told.
+    #[serde(default)]
+    pub roams: bool,
     /// The host's Open vSwitch.
     pub ovs: ovs::HostConfig,
 }
@@ -66,6 +73,10 @@ fn delay_port() -> u16 {
 
 fn page_store_mib() -> u32 {
     512
+}
+
+fn wireguard_port() -> u16 {
+    51820
 }
 
 fn qemu() -> PathBuf {

@@ -8,9 +8,11 @@ use crate::relay::listener::{self, Expectations};
 use crate::relay::shelves::Shelves;
 use crate::stall::{self, Waits};
 use crate::survey::{self, Known, tunnels};
+use crate::underlay::{self, Underlay};
 use crate::vms::Vms;
-use crate::{AgentConfig, AgentError, delays, incoming, outgoing, selftest};
+use crate::{AgentConfig, AgentError, delays, incoming, outgoing, selftest, session};
 use identity::{Credentials, tls};
+use model::cluster::Cidr;
 use model::news::{Abilities, Hello, News};
 use model::order::PROTOCOL;
 use model::{MigrationId, VmName};
@@ -48,6 +50,10 @@ pub struct Inner {
     pub(crate) catalogues: Catalogues,
     /// The way to endpoints outside; none where the host has no part in it.
     pub(crate) gateways: Option<Gateways>,
+    /// Its address in the secure underlay, where it has one.
+    inner: Option<Cidr>,
+    /// Its part of that.
+    pub(crate) underlay: Option<Underlay>,
     /// What the host can do.
     pub abilities: Abilities,
     /// What surveys keep.
@@ -74,7 +80,20 @@ impl Desk {
     /// When something of it cannot be done.
     pub async fn open(config: Arc<AgentConfig>, own: &Credentials) -> Result<Self, AgentError> {
         let daemons = ovs::Daemons::start(&ovs::Netns::current()?, &config.ovs.rundir).await?;
-        let host = Host::set_up(config.ovs.clone()).await?;
+        let inner = session::inner(&config)?;
+        // Before the switch: the device must be there when it becomes a port.
+        let underlay = match inner {
+            Some(inner) => Some(Underlay::open(&config, inner).await?),
+            None => None,
+        };
+        let host = Host::set_up(ovs::HostConfig {
+            secured: inner.map(underlay::secured),
+            ..config.ovs.clone()
+        })
+        .await?;
+        if let Some(underlay) = &underlay {
+            underlay.attach(host.clone()).await?;
+        }
         tokio::spawn(async move { daemons.keep().await });
         let vms = Vms::open(
             config.state.join("vms"),
@@ -93,13 +112,13 @@ impl Desk {
         let responder =
             tokio::net::UdpSocket::bind(SocketAddr::new(config.management, config.delay_port))
                 .await?;
-        match config.ovs.underlay.first().map(|cidr| cidr.address) {
-            Some(underlay) if underlay == config.management => {
+        match host.config().locator() {
+            Some(locator) if locator == config.management => {
                 tokio::spawn(tunnels::respond(responder));
             }
-            underlay => {
+            locator => {
                 tokio::spawn(delays::respond(Arc::new(responder)));
-                tunnels::listen(underlay, config.delay_port).await;
+                tunnels::listen(locator, config.delay_port).await;
             }
         }
         let gateways = match config.ovs.underlay.first() {
@@ -116,6 +135,8 @@ impl Desk {
             shelves: Arc::new(Shelves::new(config.page_store_mib)),
             catalogues: Catalogues::default(),
             gateways,
+            inner,
+            underlay,
             config,
             host,
             vms,
@@ -146,6 +167,11 @@ impl Desk {
         }
     }
 
+    /// The host's address in the secure underlay, with the underlay's prefix.
+    pub(crate) fn inner(&self) -> Option<Cidr> {
+        self.inner
+    }
+
     /// The news, for the session; once.
     pub fn take_news(&self) -> Option<mpsc::UnboundedReceiver<News>> {
         self.inbox.lock().ok()?.take()
@@ -154,15 +180,24 @@ impl Desk {
     /// The first frame of a session.
     pub async fn hello(&self) -> Hello {
         let config = &self.config;
-        let underlay = config.ovs.underlay.first().map(|cidr| cidr.address);
+        let secured = match &self.underlay {
+            Some(underlay) => Some(underlay.part().await),
+            None => None,
+        };
+        // What the other hosts' questions reach: nothing of ours is to cross the WAN in clear.
+        let asked_at = match &secured {
+            Some(part) => part.inner,
+            None => config.management,
+        };
         Hello {
             protocol: PROTOCOL,
             host: config.host.clone(),
             site: config.site.clone(),
-            underlay: underlay.unwrap_or(config.management),
+            underlay: self.host.config().locator().unwrap_or(config.management),
             relay_ip: config.management,
             relay_port: config.relay_port,
-            delay_responder: SocketAddr::new(config.management, config.delay_port),
+            delay_responder: SocketAddr::new(asked_at, config.delay_port),
+            secured,
             abilities: Abilities {
                 free_mib: survey::free_mib(),
                 ..self.abilities.clone()
@@ -201,7 +236,7 @@ async fn abilities(config: &AgentConfig, vms: &Vms, host: &Host) -> Abilities {
         prediction_note: tested.note,
         free_mib: survey::free_mib(),
         cpus: std::thread::available_parallelism().map_or(1, |n| n.get() as u32),
-        uplink_mtu: host.config().uplink_mtu,
+        uplink_mtu: host.tunnels_carry(),
         uplink_mbit: config.uplink_mbit,
     }
 }

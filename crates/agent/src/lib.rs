@@ -8,6 +8,7 @@
 //! | [`session`] | the connection to the controller: join, dial, reconnect, frames |
 //! | [`desk`] | each order to the part that carries it out |
 //! | [`gateway`] | endpoints outside, through LISP |
+//! | [`underlay`] | what tunnels run in: keys, peers, the process that encrypts |
 //! | [`flips`] | changes of rules, now or at their moment |
 //! | [`disks`] | images, and their way to another host |
 //! | [`vms`] | QEMU processes: start, adopt after a restart, end |
@@ -44,6 +45,7 @@ pub mod session;
 pub mod stall;
 pub mod survey;
 mod telling;
+pub mod underlay;
 mod vm;
 pub mod vms;
 
@@ -56,8 +58,8 @@ use std::sync::Arc;
 /// # Errors
 /// When the host cannot be set up; a controller that is away is not an error.
 pub async fn run(config: AgentConfig) -> Result<(), AgentError> {
-    let config = Arc::new(config);
     let credentials = session::join(&config).await?;
+    let config = Arc::new(config);
     let desk = desk::Desk::open(config.clone(), &credentials).await?;
     let mut end = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate())
         .map_err(AgentError::Io)?;
@@ -83,6 +85,9 @@ pub enum AgentError {
     /// A socket or file.
     #[error("{0}")]
     Io(#[from] std::io::Error),
+    /// The controller says that the host's tunnels shall run in something else.
+    #[error("what this host's tunnels run in has changed; start the agent again")]
+    Anew,
     /// Something that a person can mend; one sentence with the way out.
     #[error("{0}")]
     Plain(String),

@@ -57,6 +57,20 @@ impl Desk {
                     false => self.remove(&key).await,
                 }
             }
+            Order::Underlay { peers } => match &self.underlay {
+                Some(underlay) => underlay.take(*peers).await,
+                None => Err(no_part()),
+            },
+            Order::TurnKey { step } => match &self.underlay {
+                Some(underlay) => underlay.turn(&step).await,
+                None => Err(no_part()),
+            },
+            Order::ListSessions => match &self.underlay {
+                Some(underlay) => Ok(Answer::Sessions {
+                    sessions: underlay.sessions().await,
+                }),
+                None => Err(no_part()),
+            },
             Order::FindDomains => {
                 let found = self.vms.domains().list().await;
                 let found = found.map(|domains| Answer::Domains { domains });
@@ -407,6 +421,10 @@ fn unknown((migration, vm): &Move) -> String {
 
 fn forget<C>(map: &Mutex<HashMap<Move, C>>, key: &Move) -> Option<C> {
     map.lock().ok()?.remove(key)
+}
+
+fn no_part() -> String {
+    "this host has no part in a secure underlay; start its agent again".to_owned()
 }
 
 fn done<T, E: std::fmt::Display>(result: Result<T, E>) -> Result<Answer, String> {

@@ -8,6 +8,7 @@ use bytes::Bytes;
 use futures::{SinkExt, StreamExt};
 use identity::enrol::{Enrol, Enrolled};
 use identity::{CONTROLLER, Credentials, JoinToken, tls};
+use model::cluster::Cidr;
 use model::news::{News, Up};
 use model::order::{Down, MAX_FRAME, PROTOCOL};
 use rustls_pki_types::ServerName;
@@ -77,12 +78,14 @@ pub async fn join(config: &AgentConfig) -> Result<Credentials, AgentError> {
             Ok(Enrolled::Certificate {
                 certificate,
                 authority,
+                inner,
             }) => {
                 let own = Credentials {
                     certificate,
                     key: key.serialize_pem(),
                     authority,
                 };
+                keep_inner(config, inner)?;
                 own.save(&folder)?;
                 tracing::info!(host = %config.host, "joined");
                 return Ok(own);
@@ -92,6 +95,37 @@ pub async fn join(config: &AgentConfig) -> Result<Credentials, AgentError> {
         }
         tokio::time::sleep(pause).await;
         pause = (pause * 2).min(LONGEST_PAUSE);
+    }
+}
+
+/// The host's address in the secure underlay, as the controller gave it; none where there is none.
+///
+/// # Errors
+/// The file is there and cannot be read.
+pub fn inner(config: &AgentConfig) -> Result<Option<Cidr>, AgentError> {
+    let path = config.state.join("identity/inner");
+    match std::fs::read_to_string(&path) {
+        Ok(text) => text.trim().parse().map(Some).map_err(|_| {
+            AgentError::plain(format!(
+                "{} holds no address; remove it, and the controller gives it again",
+                path.display()
+            ))
+        }),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(error.into()),
+    }
+}
+
+fn keep_inner(config: &AgentConfig, inner: Option<Cidr>) -> Result<(), AgentError> {
+    let folder = config.state.join("identity");
+    std::fs::create_dir_all(&folder)?;
+    let path = folder.join("inner");
+    match inner {
+        Some(inner) => Ok(std::fs::write(path, inner.to_string())?),
+        None => match std::fs::remove_file(path) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(error.into()),
+            _ => Ok(()),
+        },
     }
 }
 
@@ -132,6 +166,7 @@ pub async fn serve(
                 desk.clock.forget();
                 let began = std::time::Instant::now();
                 match converse(frames, &desk, &mut news, &mut telling).await {
+                    Err(error @ AgentError::Anew) => return Err(error),
                     Ok(()) => tracing::warn!("the controller hung up"),
                     Err(error) => tracing::warn!(%error, "the controller is lost"),
                 }
@@ -168,10 +203,14 @@ async fn converse(
                 let Some(frame) = frame else { return Ok(()) };
                 heard = tokio::time::Instant::now();
                 match serde_json::from_slice(&frame?).map_err(std::io::Error::from)? {
-                    Down::Welcome { protocol } if protocol != PROTOCOL => {
+                    Down::Welcome { protocol, .. } if protocol != PROTOCOL => {
                         return Err(AgentError::plain(format!(
                             "the controller speaks protocol {protocol}, this agent {PROTOCOL}; install the same version"
                         )));
+                    }
+                    Down::Welcome { inner, .. } if inner != desk.inner() => {
+                        keep_inner(&desk.config, inner)?;
+                        return Err(AgentError::Anew);
                     }
                     Down::Welcome { .. } => tracing::info!("the controller welcomes this host"),
                     Down::Clock { asked, now } => {

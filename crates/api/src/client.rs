@@ -6,6 +6,7 @@
 mod lisp;
 mod sse;
 mod transport;
+mod underlay;
 
 pub use transport::TlsError;
 

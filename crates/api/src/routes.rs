@@ -12,6 +12,7 @@ mod lisp;
 mod meta;
 mod migrations;
 mod security;
+mod underlay;
 
 use crate::Service;
 use crate::problem::{MEDIA_TYPE, Problem};
@@ -61,7 +62,9 @@ fn parts() -> (Router<App>, Document) {
         .routes(routes!(inventory::clouds))
         .routes(routes!(inventory::cloud))
         .routes(routes!(inventory::hosts))
-        .routes(routes!(inventory::host))
+        .routes(routes!(inventory::host, underlay::remove))
+        .routes(routes!(underlay::show))
+        .routes(routes!(underlay::rotate))
         .routes(routes!(inventory::domains))
         .routes(routes!(inventory::join_token))
         .routes(routes!(inventory::vms))

@@ -3,7 +3,7 @@
 use crate::Problem;
 use crate::view::{
     Cluster, Endpoint, Host, JoinToken, LispMapping, LispMappingSpec, LispSite, LispSiteSpec,
-    Placed, Site, Topology, Vm,
+    Placed, Site, Topology, Underlay, UnderlayHost, Vm,
 };
 use async_trait::async_trait;
 use futures::stream::BoxStream;
@@ -25,6 +25,32 @@ pub trait Service: Send + Sync + 'static {
 
     /// Every host that ever joined, by name; also those whose agent is away.
     async fn hosts(&self) -> Result<Vec<Host>, Problem>;
+
+    /// Forgets a host: its certificate and its keys are good for nothing from now on. One that has members of
+    /// clusters is forgotten only `with_members`; they stay members.
+    async fn remove_host(&self, host: &HostName, with_members: bool) -> Result<(), Problem> {
+        let _ = with_members;
+        Err(Problem::refused(
+            format!("This controller does not remove host '{host}'."),
+            "Ask one that does.",
+        ))
+    }
+
+    /// What hosts' tunnels run in, and how it stands between them.
+    async fn underlay(&self) -> Result<Underlay, Problem> {
+        Ok(Underlay {
+            default: model::underlay::Method::None,
+            hosts: Vec::new(),
+        })
+    }
+
+    /// Replaces a host's key in the secure underlay while packets flow.
+    async fn rotate_key(&self, host: &HostName) -> Result<UnderlayHost, Problem> {
+        Err(Problem::refused(
+            format!("Host '{host}' takes no part in a secure underlay."),
+            "See who does with `transhume underlay show`.",
+        ))
+    }
 
     /// The domains that libvirt has on a host, linked or not.
     async fn domains(&self, host: &HostName) -> Result<Vec<Found>, Problem>;

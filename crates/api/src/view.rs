@@ -5,11 +5,13 @@
 
 mod lisp;
 mod topology;
+mod underlay;
 
 pub use lisp::{
     LispKey, LispLocator, LispMapping, LispMappingSpec, LispSite, LispSiteSpec, LispSource,
 };
 pub use topology::{Network, PlacedMember, Topology, TopologyHost, TopologySite};
+pub use underlay::{Underlay, UnderlayHost, UnderlaySession};
 
 use crate::schema;
 use model::cluster::Cidr;

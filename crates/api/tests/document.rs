@@ -14,6 +14,7 @@ const ROUTES: &str = "\
 delete /v1/clusters/{cluster}
 delete /v1/clusters/{cluster}/members/{member}
 delete /v1/limits
+delete /v1/hosts/{host}
 delete /v1/lisp/mappings/{eid}
 delete /v1/lisp/sites/{site}
 get /v1
@@ -36,7 +37,9 @@ get /v1/migrations/{id}
 get /v1/openapi.json
 get /v1/problems/{kind}
 get /v1/topology
+get /v1/underlay
 get /v1/vms
+post /v1/hosts/{host}/key
 post /v1/join-tokens
 post /v1/migrations
 post /v1/migrations/{id}/cancel

@@ -8,12 +8,14 @@
 //! - [`projection`] turns one host's view of the directory into the OpenFlow rules of that host's
 //!   integration bridge. The agent installs them; what they mean is in `docs/dataplane.md`.
 //! - [`carry`] makes connections under way pass a member's security rules at its new host.
+//! - [`underlay`]: who takes part in what the tunnels run in.
 //!
 //! Sockets, processes, ports and time are the business of `ovs`, `agent` and `controller`.
 
 pub mod carry;
 pub mod directory;
 pub mod projection;
+pub mod underlay;
 
 pub use directory::{Directory, DirectoryError};
 pub use projection::{Arrivals, HostView, Key, RuleSet};

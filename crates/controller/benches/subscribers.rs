@@ -43,6 +43,7 @@ fn row(host: u8, epoch: u64) -> Entry {
             address: [192, 0, 2, host].into(),
         },
         epoch: Epoch(epoch),
+        seal: None,
     }
 }
 

@@ -39,6 +39,9 @@ pub struct ControllerConfig {
     /// The LISP Map-Server; none when it is not given.
     #[serde(default)]
     pub lisp: Option<crate::lisp::LispConfig>,
+    /// What hosts' tunnels run in; WireGuard when it is not given.
+    #[serde(default)]
+    pub underlay: crate::underlay::UnderlayConfig,
 }
 
 fn socket() -> PathBuf {

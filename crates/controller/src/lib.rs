@@ -11,6 +11,7 @@
 //! | [`events`] | what happened, numbered |
 //! | [`engine`] | migrations |
 //! | [`lisp`] | the LISP Map-Server, a projection of the directory |
+//! | [`underlay`] | what tunnels run in: who takes part, keys |
 //! | [`service`] | the API's questions, answered by all of these |
 //!
 //! Where an endpoint is, is decided here and nowhere else; what follows from it for a switch is
@@ -29,6 +30,7 @@ mod problems;
 pub mod registry;
 pub mod serve;
 pub mod service;
+pub mod underlay;
 
 pub use config::ControllerConfig;
 pub use error::ControllerError;

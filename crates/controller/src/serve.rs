@@ -5,9 +5,10 @@ use crate::agents::admission::Admission;
 use crate::engine::Engine;
 use crate::lisp::{Lisp, Opened};
 use crate::service::Controlling;
+use crate::underlay::Underlay;
 use crate::{ControllerConfig, ControllerError, Events, Hosts, Registry};
 use api::server::{TlsServer, UnixServer};
-use identity::{Authority, Credentials, tls};
+use identity::{Authority, Credentials, Seal, tls};
 use std::fs::{self, Permissions};
 use std::net::SocketAddr;
 use std::os::unix::fs::PermissionsExt;
@@ -56,7 +57,15 @@ impl Controller {
         let api_tls = api_over_tls(&config, &authority).await?;
         let store: Arc<dyn Store> = Arc::new(Sqlite::open(config.store_file())?);
         let (hosts, events) = (Hosts::default(), Events::default());
-        let registry = Registry::load(store.clone(), hosts.clone(), events.clone()).await?;
+        hosts.seal_with(Seal::open(&config.state.join("authority"))?);
+        let underlay = Underlay::open(&config.underlay, store.clone(), hosts.clone()).await?;
+        let registry = Registry::load(
+            store.clone(),
+            hosts.clone(),
+            events.clone(),
+            underlay.clone(),
+        )
+        .await?;
         let engine = Engine::new(
             hosts.clone(),
             registry.clone(),
@@ -102,6 +111,7 @@ impl Controller {
             events,
             engine,
             admission,
+            underlay,
             dial,
             lisp: lisp.as_ref().map(|opened| opened.lisp.clone()),
         });

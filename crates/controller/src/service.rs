@@ -3,10 +3,11 @@
 use crate::agents::admission::{Admission, AdmissionError};
 use crate::engine::Engine;
 use crate::lisp::Lisp;
+use crate::underlay::{TurnError, Underlay};
 use crate::{Events, Hosts, Registry, problems};
 use api::view::{
     Cluster, Endpoint, Host, JoinToken, LispMapping, LispMappingSpec, LispSite, LispSiteSpec,
-    Placed, Site, Vm,
+    Placed, Site, Underlay as ShownUnderlay, UnderlayHost, Vm,
 };
 use api::{Problem, Service};
 use async_trait::async_trait;
@@ -29,6 +30,8 @@ pub struct Controlling {
     /// The LISP Map-Server, where there is one.
     pub lisp: Option<Lisp>,
     pub(crate) admission: Admission,
+    /// What hosts' tunnels run in.
+    pub underlay: Underlay,
     /// What join tokens tell agents to dial.
     pub(crate) dial: String,
 }
@@ -41,6 +44,39 @@ impl Service for Controlling {
 
     async fn hosts(&self) -> Result<Vec<Host>, Problem> {
         Ok(self.registry.show_hosts().await)
+    }
+
+    async fn remove_host(&self, host: &HostName, with_members: bool) -> Result<(), Problem> {
+        self.registry.may_remove(host, with_members).await?;
+        // First, so that it cannot come back in between.
+        let withdrawn = self.admission.withdraw(host).await;
+        withdrawn.map_err(|error| Problem::internal(problems::sentence(&error.to_string())))?;
+        self.registry.remove_host(host).await
+    }
+
+    async fn underlay(&self) -> Result<ShownUnderlay, Problem> {
+        Ok(self.underlay.show().await)
+    }
+
+    async fn rotate_key(&self, host: &HostName) -> Result<UnderlayHost, Problem> {
+        self.underlay
+            .turn(host)
+            .await
+            .map_err(|error| match error {
+                TurnError::Order(error) => problems::order(&error),
+                TurnError::NoPart(_) => Problem::not_found(
+                    problems::sentence(&error.to_string()),
+                    "See who does with `transhume underlay show`.",
+                ),
+                error => Problem::conflict(problems::sentence(&error.to_string()), ""),
+            })?;
+        let mut shown = self.underlay.show().await.hosts.into_iter();
+        shown.find(|shown| shown.host == *host).ok_or_else(|| {
+            Problem::not_found(
+                format!("Host '{host}' takes no part any more."),
+                "See who does with `transhume underlay show`.",
+            )
+        })
     }
 
     async fn domains(&self, host: &HostName) -> Result<Vec<Found>, Problem> {

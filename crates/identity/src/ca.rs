@@ -127,7 +127,11 @@ fn end(certificate: &CertificateDer<'_>) -> Result<i64, IdentityError> {
     Ok(read.validity().not_after.timestamp())
 }
 
-fn certificate(pem: &str) -> Result<CertificateDer<'static>, IdentityError> {
+/// A certificate from its PEM.
+///
+/// # Errors
+/// When it is none.
+pub fn certificate(pem: &str) -> Result<CertificateDer<'static>, IdentityError> {
     CertificateDer::from_pem_slice(pem.as_bytes()).map_err(|_| IdentityError::Content {
         path: "certificate".into(),
         what: "certificate",

@@ -23,6 +23,9 @@ pub enum Enrolled {
         certificate: String,
         /// The authority's, PEM.
         authority: String,
+        /// The host's address in the secure underlay, with the underlay's prefix; none where there is none.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        inner: Option<model::cluster::Cidr>,
     },
     /// Not admitted: one sentence why, with the way out.
     Refused(String),

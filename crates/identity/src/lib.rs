@@ -7,10 +7,12 @@
 
 pub mod ca;
 pub mod enrol;
+pub mod seal;
 pub mod tls;
 pub mod token;
 
 pub use ca::{Authority, Credentials, Ends};
+pub use seal::Seal;
 pub use token::JoinToken;
 
 /// The name in the controller's certificate.

@@ -99,6 +99,10 @@ pub struct Entry {
     pub locator: Locator,
     /// The version of `locator` and `security`.
     pub epoch: Epoch,
+    /// The controller's mark on what is above, hexadecimal, on rows that it has given to agents: what they give back
+    /// later is believed for it. None inside the controller.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub seal: Option<String>,
 }
 
 impl Entry {

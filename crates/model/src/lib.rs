@@ -21,6 +21,7 @@ pub mod order;
 pub mod plan;
 pub mod security;
 pub mod time;
+pub mod underlay;
 pub mod vm;
 pub mod window;
 

@@ -53,6 +53,9 @@ pub struct Hello {
     pub relay_port: u16,
     /// UDP address that answers delay measurements.
     pub delay_responder: SocketAddr,
+    /// Its part of the secure underlay; none where its tunnels run in the open.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub secured: Option<crate::underlay::Part>,
     /// What the host can do.
     pub abilities: Abilities,
     /// Rows that the host's switch holds, with their epochs, so that a controller that lost its
@@ -141,6 +144,16 @@ pub enum Answer {
     Domain {
         /// All of it.
         domain: Box<crate::libvirt::Description>,
+    },
+    /// The host's keys, public, base64; the one that it begins sessions with first.
+    Keys {
+        /// The keys.
+        keys: Vec<String>,
+    },
+    /// How it stands between this host and the others of the secure underlay.
+    Sessions {
+        /// With each of them.
+        sessions: Vec<crate::underlay::Session>,
     },
     /// What waited was sent back or replayed.
     Queue {

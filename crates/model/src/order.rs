@@ -4,6 +4,7 @@
 //! controller's are [`Down`]. Orders carry an id; the agent answers each exactly once with
 //! [`crate::news::Up::Answer`].
 
+use crate::cluster::Cidr;
 use crate::migration::FlipOrder;
 use crate::{ClusterName, Entry, Epoch, Locator, Member, MigrationId, Nanos, Net, Slice, VmName};
 use serde::{Deserialize, Serialize};
@@ -23,6 +24,9 @@ pub enum Down {
     Welcome {
         /// The controller's protocol version.
         protocol: u32,
+        /// The host's address in the secure underlay, with the underlay's prefix; none where there is none.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        inner: Option<Cidr>,
     },
     /// Answer to the agent's clock question.
     Clock {
@@ -238,6 +242,18 @@ pub enum Order {
     },
     /// What VMs are here? Answered by [`crate::news::Answer::Vms`].
     ListVms,
+    /// Take this as the whole truth about the secure underlay.
+    Underlay {
+        /// The truth.
+        peers: Box<crate::underlay::Peers>,
+    },
+    /// A step of a key's rotation. Answered by [`crate::news::Answer::Keys`].
+    TurnKey {
+        /// The step.
+        step: crate::underlay::KeyStep,
+    },
+    /// How does it stand with the other hosts? Answered by [`crate::news::Answer::Sessions`].
+    ListSessions,
     /// Look at the host, for a plan. Changes nothing. Answered by [`crate::news::Answer::Facts`].
     Survey {
         /// What to look at.

@@ -39,6 +39,44 @@ pub struct HostConfig {
     /// What the uplinks carry, bytes. 0: as found on them.
     #[serde(default)]
     pub uplink_mtu: u16,
+    /// The host's part of the secure underlay; without one its tunnels run in the open. Set by the agent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub secured: Option<Secured>,
+}
+
+/// A host's part of the secure underlay.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Secured {
+    /// Its address inside, with the prefix of all of them.
+    pub address: Cidr,
+    /// The interfaces behind which something encrypts.
+    pub ports: Vec<String>,
+    /// Bytes that it adds to a packet, at most.
+    pub overhead: u16,
+}
+
+impl Secured {
+    /// The Ethernet address of `icsec0`: the same whenever it is made anew, locally administered.
+    pub fn mac(&self) -> Mac {
+        mac_of(self.address.address, 0x5e)
+    }
+
+    /// The Ethernet address behind which WireGuard is.
+    pub fn wireguard_mac(&self) -> Mac {
+        mac_of(self.address.address, 0x5f)
+    }
+}
+
+fn mac_of(address: IpAddr, kind: u8) -> Mac {
+    let [a, b, c, d] = match address {
+        IpAddr::V4(v4) => v4.octets(),
+        IpAddr::V6(v6) => {
+            let [.., a, b, c, d] = v6.octets();
+            [a, b, c, d]
+        }
+    };
+    Mac([2, kind, a, b, c, d])
 }
 
 /// How several uplinks share the load.
@@ -125,9 +163,22 @@ impl HostConfig {
         Ok(())
     }
 
+    /// The address that ends the host's tunnels, its locator: inside the secure underlay where it has a part in it.
+    pub fn locator(&self) -> Option<IpAddr> {
+        let open = self.underlay.first().map(|own| own.address);
+        let secured = self.secured.as_ref();
+        secured.map(|secured| secured.address.address).or(open)
+    }
+
+    /// Whether an address is one inside the secure underlay.
+    pub fn is_inside(&self, address: IpAddr) -> bool {
+        let secured = self.secured.as_ref();
+        secured.is_some_and(|secured| contains(&secured.address, address))
+    }
+
     /// Whether an underlay address is reached without a gateway.
     pub fn on_link(&self, address: IpAddr) -> bool {
-        self.underlay.iter().any(|own| contains(own, address))
+        self.is_inside(address) || self.underlay.iter().any(|own| contains(own, address))
     }
 
     /// The gateway of an address's family.
@@ -140,7 +191,8 @@ impl HostConfig {
     /// The address that must be resolved to send to `address`: itself or its gateway; none when it
     /// is the host's own or cannot be reached.
     pub fn next_hop(&self, address: IpAddr) -> Option<IpAddr> {
-        if self.underlay.iter().any(|own| own.address == address) {
+        let own = self.underlay.iter().map(|own| own.address);
+        if own.chain(self.locator()).any(|own| own == address) {
             None
         } else if self.on_link(address) {
             Some(address)
@@ -183,8 +235,10 @@ fn contains(network: &Cidr, address: IpAddr) -> bool {
 pub struct MtuBudget {
     /// The narrowest uplink.
     pub uplink: String,
-    /// What it carries, bytes.
+    /// What it carries of tunnels' packets, bytes.
     pub carries: u16,
+    /// What the secure underlay takes of it beside, bytes.
+    pub taken: u16,
     /// Whether tunnels may run over IPv6.
     pub v6: bool,
 }
@@ -195,6 +249,11 @@ impl MtuBudget {
         self.carries
             .saturating_sub(encap.overhead(self.v6))
             .min(MOST_INNER_MTU)
+    }
+
+    /// What the uplink carries in all, bytes.
+    pub fn outer(&self) -> u16 {
+        self.carries.saturating_add(self.taken)
     }
 
     /// Refuses an MTU that the uplinks cannot carry over this encapsulation.
@@ -236,6 +295,7 @@ mod tests {
             routes: vec!["10.9.0.0/16".parse().unwrap()],
             bridge_mac: "02:00:0a:00:00:01".parse().unwrap(),
             uplink_mtu: 0,
+            secured: None,
         }
     }
 
@@ -286,6 +346,7 @@ mod tests {
         let budget = MtuBudget {
             uplink: "eth0".into(),
             carries: 1500,
+            taken: 0,
             v6: false,
         };
         assert_eq!(budget.inner(Encap::Vxlan), 1450);
@@ -302,6 +363,7 @@ mod tests {
         let budget = MtuBudget {
             uplink: "eth0".into(),
             carries: 9000,
+            taken: 0,
             v6: true,
         };
         assert_eq!(budget.inner(Encap::Vxlan), 1500);

@@ -9,7 +9,7 @@
 //!   there, and the setting would hold back the underlay bridge as well.
 
 use crate::carried::Carried;
-use crate::config::HostConfig;
+use crate::config::{HostConfig, MtuBudget};
 use crate::database::Database;
 use crate::error::{Error, Result};
 use crate::held::Held;
@@ -20,6 +20,7 @@ use crate::neighbours::Neighbours;
 use crate::netlink::Netlink;
 use crate::netns::Netns;
 use crate::ports;
+use crate::secured;
 use crate::switch::{PROTOCOLS, Switch};
 use crate::tap::no_ipv6;
 use crate::underlay;
@@ -50,7 +51,7 @@ impl Host {
         let netlink = Netlink::open(netns).await?;
         let budget = underlay::budget(&netlink, &config).await?;
         let database = Database::open(&config.rundir.join("db.sock")).await?;
-        let found = set_up_bridges(&database, &config, budget.carries).await?;
+        let found = set_up_bridges(&database, &config, &budget).await?;
         let config = Arc::new(config);
         let control = Arc::new(Unixctl::new(config.rundir.join("vswitchd.ctl")));
         let neighbours = Arc::new(Neighbours::new(
@@ -88,12 +89,20 @@ impl Host {
 async fn set_up_bridges(
     database: &Database,
     config: &HostConfig,
-    carries: u16,
+    budget: &MtuBudget,
 ) -> Result<ports::Found> {
     let bridges = database.bridges().await?;
     let rows = database.ports().await?;
     let found = ports::read(&rows);
-    let mut ops = underlay::plan(database, config, carries, &bridges, &rows);
+    let outer = budget.outer();
+    let mut ops = underlay::plan(database, config, outer, &bridges, &rows);
+    ops.extend(secured::plan(
+        database,
+        config,
+        budget.carries,
+        &bridges,
+        &rows,
+    ));
     let columns = Row::new()
         .with("datapath_type", "netdev")
         .with("fail_mode", "secure")
@@ -110,7 +119,7 @@ async fn set_up_bridges(
 
 /// What was held before the agent ended.
 fn recall(config: &HostConfig, found: &ports::Found) -> Result<State> {
-    let underlay = config.underlay.first().map(|own| own.address);
+    let underlay = config.locator();
     let underlay = underlay.ok_or_else(|| Error::Config("underlay is empty".to_owned()))?;
     let mut view = HostView::new(config.host.clone(), underlay);
     view.tunnels = found.tunnels.clone();
@@ -170,6 +179,9 @@ impl Inner {
             .sysctl(format!("ipv6/conf/{INTEGRATION}/disable_ipv6"), "1")
             .await
             .or_else(no_ipv6)?;
+        if let Some(secured) = &self.config.secured {
+            secured::settle(&self.netns, &self.netlink, secured).await?;
+        }
         underlay::settle(&self.netns, &self.netlink, &self.control, &self.config).await?;
         self.neighbours.begin().await?;
         for port in ports.members.values() {

@@ -326,6 +326,7 @@ mod tests {
                 address: "10.0.0.9".parse().unwrap(),
             },
             epoch: Epoch(epoch),
+            seal: None,
         }
     }
 

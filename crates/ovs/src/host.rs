@@ -99,6 +99,16 @@ impl Host {
         }
     }
 
+    /// What the underlay leaves for tunnels, bytes; 0 where nothing was said.
+    pub fn tunnels_carry(&self) -> u16 {
+        let config = &self.inner.config;
+        let taken = config
+            .secured
+            .as_ref()
+            .map_or(0, |secured| secured.overhead);
+        config.uplink_mtu.saturating_sub(taken)
+    }
+
     /// The host's configuration.
     pub fn config(&self) -> &HostConfig {
         &self.inner.config

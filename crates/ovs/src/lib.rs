@@ -39,13 +39,14 @@ pub mod netlink;
 pub mod netns;
 pub mod ports;
 pub mod probe;
+mod secured;
 mod switch;
 pub mod tap;
 pub mod tapio;
 mod underlay;
 pub mod unixctl;
 
-pub use config::{BondMode, Gateway, HostConfig};
+pub use config::{BondMode, Gateway, HostConfig, Secured};
 pub use control::projection::{Arrivals, Key};
 pub use daemons::Daemons;
 pub use error::Error;

@@ -8,6 +8,10 @@ use model::{ClusterName, VmName};
 
 /// The underlay bridge.
 pub const UNDERLAY: &str = "icbr0";
+/// The bridge that tunnels go through when what they carry is protected.
+pub const SECURE: &str = "icsec0";
+/// The tap behind which WireGuard is.
+pub const WIREGUARD: &str = "icwg0";
 /// The bond of the uplinks.
 pub const BOND: &str = "icbond0";
 /// The integration bridge.

@@ -8,7 +8,7 @@
 
 use crate::config::HostConfig;
 use crate::error::{Error, Result};
-use crate::names::UNDERLAY;
+use crate::names::{SECURE, UNDERLAY};
 use crate::netlink::Netlink;
 use crate::unixctl::Unixctl;
 use model::Mac;
@@ -39,6 +39,8 @@ pub struct Neighbours {
     control: Arc<Unixctl>,
     /// What ovs-vswitchd was told.
     told: Mutex<BTreeMap<IpAddr, Mac>>,
+    /// Those inside the secure underlay: nobody is asked for them.
+    fixed: Mutex<BTreeMap<IpAddr, Mac>>,
     /// What is wanted, answered or not.
     wanted: Mutex<BTreeSet<IpAddr>>,
     config: Arc<HostConfig>,
@@ -54,6 +56,7 @@ impl Neighbours {
             netlink,
             control,
             told: Mutex::default(),
+            fixed: Mutex::default(),
             wanted: Mutex::default(),
             config,
         }
@@ -72,6 +75,7 @@ impl Neighbours {
                 None => drop(hops.insert(gateway.address)),
             }
         }
+        self.tell_fixed().await?;
         match self.find(hops, AT_START).await {
             Err(error @ Error::Neighbour { .. }) => {
                 tracing::warn!(%error, "asking on");
@@ -79,6 +83,33 @@ impl Neighbours {
             }
             other => other,
         }
+    }
+
+    /// Takes these as the neighbours inside the secure underlay; gives those that are none any more.
+    pub(crate) fn fix(&self, peers: BTreeMap<IpAddr, Mac>) -> Vec<IpAddr> {
+        let mut fixed = locked(&self.fixed);
+        let mut told = locked(&self.told);
+        let gone: Vec<IpAddr> = fixed
+            .keys()
+            .filter(|address| !peers.contains_key(address))
+            .copied()
+            .collect();
+        for address in &gone {
+            told.remove(address);
+        }
+        *fixed = peers;
+        gone
+    }
+
+    /// Tells ovs-vswitchd those inside the secure underlay.
+    pub(crate) async fn tell_fixed(&self) -> Result<()> {
+        let fixed = locked(&self.fixed).clone();
+        for (address, mac) in fixed {
+            if self.told().get(&address) != Some(&mac) {
+                self.tell(address, mac).await?;
+            }
+        }
+        Ok(())
     }
 
     /// What ovs-vswitchd was told, by address.
@@ -151,7 +182,7 @@ impl Neighbours {
             return Ok(());
         }
         let index = self.netlink.need_link(UNDERLAY).await?.index;
-        for address in &wanted {
+        for address in wanted.iter().filter(|hop| !self.config.is_inside(**hop)) {
             // One that cannot be asked (IPv6 is off, say) must not keep the others from being asked.
             if let Err(error) = self.netlink.ask_neighbour(index, *address).await {
                 tracing::warn!(%error, "a tunnel neighbour");
@@ -175,11 +206,23 @@ impl Neighbours {
         self.control
             .run(
                 "tnl/neigh/set",
-                &[UNDERLAY, &address.to_string(), &mac.to_string()],
+                &[
+                    self.bridge_to(address),
+                    &address.to_string(),
+                    &mac.to_string(),
+                ],
             )
             .await?;
         locked(&self.told).insert(address, mac);
         Ok(())
+    }
+
+    /// The bridge through which tunnels to a neighbour leave.
+    fn bridge_to(&self, address: IpAddr) -> &'static str {
+        match self.config.is_inside(address) {
+            true => SECURE,
+            false => UNDERLAY,
+        }
     }
 
     /// Sets everything again, so that nothing expires.

@@ -362,6 +362,33 @@ impl Netlink {
             .map_err(failed(format!("ask for neighbour {address}")))
     }
 
+    /// Says once and for all which Ethernet address a neighbour has.
+    pub async fn set_neighbour(&self, index: u32, address: IpAddr, mac: Mac) -> Result<()> {
+        let request = self
+            .handle
+            .neighbours()
+            .add(index, address)
+            .state(NeighbourState::Permanent)
+            .link_layer_address(&mac.0)
+            .replace();
+        request
+            .execute()
+            .await
+            .map_err(failed(format!("set neighbour {address}")))
+    }
+
+    /// Forgets a neighbour.
+    pub async fn forget_neighbour(&self, index: u32, address: IpAddr) -> Result<()> {
+        let mut request = self.handle.neighbours().add(index, address);
+        let message = request.message_mut().clone();
+        self.handle
+            .neighbours()
+            .del(message)
+            .execute()
+            .await
+            .map_err(failed(format!("forget neighbour {address}")))
+    }
+
     /// The Ethernet addresses that the kernel knows of neighbours on a link.
     pub async fn neighbours(&self, index: u32, v6: bool) -> Result<Vec<(IpAddr, Mac)>> {
         let family = if v6 {

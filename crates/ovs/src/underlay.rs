@@ -34,14 +34,17 @@ pub(crate) async fn budget(netlink: &Netlink, config: &HostConfig) -> Result<Mtu
         }
     }
     let (uplink, found) = narrowest.unwrap_or_else(|| ("the host".to_owned(), u16::MAX));
-    let carries = if config.uplink_mtu == 0 {
+    let outer = if config.uplink_mtu == 0 {
         found
     } else {
         config.uplink_mtu
     };
+    let secured = config.secured.as_ref();
+    let taken = secured.map_or(0, |secured| secured.overhead);
     let budget = MtuBudget {
         uplink,
-        carries,
+        carries: outer.saturating_sub(taken),
+        taken,
         v6: config.underlay_has_v6(),
     };
     for encap in [Encap::Vxlan, Encap::Gre, Encap::Geneve] {
@@ -191,7 +194,8 @@ pub(crate) async fn settle(
 /// would be dropped.
 async fn wait_for_routes(control: &Unixctl, config: &HostConfig) -> Result<()> {
     let begun = Instant::now();
-    let networks = config.underlay.iter().chain(&config.routes);
+    let inside = config.secured.as_ref().map(|secured| &secured.address);
+    let networks = config.underlay.iter().chain(&config.routes).chain(inside);
     for network in networks {
         let address = network.address.to_string();
         loop {

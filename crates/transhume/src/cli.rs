@@ -8,6 +8,7 @@ mod limits;
 mod lisp;
 mod migrations;
 mod security;
+mod underlay;
 mod xtr;
 
 pub(crate) use clusters::{ClusterCommand, LinkArgs, OfCluster, UnlinkArgs, UpdateArgs};
@@ -20,6 +21,7 @@ pub(crate) use limits::LimitsCommand;
 pub(crate) use lisp::{LispCommand, LispMappingCommand, LispSiteCommand, PutMapping, PutSite};
 pub(crate) use migrations::{EventArgs, MigrateArgs, MigrationCommand, PlanArgs};
 pub(crate) use security::SecurityArgs;
+pub(crate) use underlay::{UnderlayCommand, WireguardArgs};
 pub(crate) use xtr::{XtrArgs, XtrCommand};
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
@@ -151,6 +153,9 @@ pub(crate) enum Command {
     /// Show and change sites and mappings of the LISP Map-Server
     #[command(subcommand)]
     Lisp(LispCommand),
+    /// Show and change what hosts' tunnels run in
+    #[command(subcommand)]
+    Underlay(UnderlayCommand),
     /// Show what happens
     Events(EventArgs),
 
@@ -158,6 +163,9 @@ pub(crate) enum Command {
     Serve(ServeArgs),
     /// Run a host's agent
     Agent(AgentArgs),
+    /// What an agent starts to encrypt
+    #[command(hide = true)]
+    Wireguard(WireguardArgs),
     /// Run a LISP tunnel router, or show what one does
     Xtr(XtrArgs),
     /// A complete test bed on this machine, without root
@@ -207,6 +215,15 @@ pub(crate) enum HostCommand {
     List,
     /// Make a token with which one new host may join
     JoinToken,
+    /// Remove a host: its certificate and its keys are good for nothing from then on
+    #[command(alias = "rm")]
+    Remove {
+        /// The host
+        host: model::HostName,
+        /// Also when members of clusters are there, as on a host that is lost or stolen; they stay members
+        #[arg(long)]
+        with_members: bool,
+    },
 }
 
 #[cfg(test)]

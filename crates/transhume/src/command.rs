@@ -9,6 +9,7 @@ mod limits;
 mod lisp;
 mod security;
 mod services;
+mod underlay;
 mod xtr;
 
 use crate::cli::{Cli, Command, Format, HostCommand, ListOf, VmCommand};
@@ -29,7 +30,7 @@ pub(crate) fn run(cli: Cli) -> Result<(), Failure> {
     let Cli { global, command } = cli;
     let service = matches!(
         command,
-        Command::Serve(_) | Command::Agent(_) | Command::Xtr(_)
+        Command::Serve(_) | Command::Agent(_) | Command::Xtr(_) | Command::Wireguard(_)
     );
     logging::start(global.log_format, if service { "info" } else { "warn" });
     let format = global.output;
@@ -49,6 +50,9 @@ pub(crate) fn run(cli: Cli) -> Result<(), Failure> {
         Command::Endpoint(ListOf::List(of)) => wait(inventory::endpoints(ask()?, of)),
         Command::Host(HostCommand::List) => wait(inventory::hosts(ask()?)),
         Command::Host(HostCommand::JoinToken) => wait(inventory::join_token(ask()?)),
+        Command::Host(HostCommand::Remove { host, with_members }) => {
+            wait(underlay::remove(ask()?, host, with_members))
+        }
         Command::Site(ListOf::List(_)) => wait(inventory::sites(ask()?)),
         Command::Topology => wait(inventory::topology(ask()?)),
         Command::Plan(args) => wait(journeys::plan(ask()?, args)),
@@ -56,9 +60,11 @@ pub(crate) fn run(cli: Cli) -> Result<(), Failure> {
         Command::Migration(command) => wait(journeys::run(ask()?, command)),
         Command::Limits(command) => wait(limits::run(ask()?, command)),
         Command::Lisp(command) => wait(lisp::run(ask()?, command)),
+        Command::Underlay(command) => wait(underlay::run(ask()?, command)),
         Command::Events(args) => wait(journeys::events(ask()?, args)),
         Command::Serve(args) => services::serve(args),
         Command::Agent(args) => services::agent(args),
+        Command::Wireguard(args) => services::wireguard(args),
         Command::Xtr(args) => xtr::run(args, format),
         Command::Experiment(command) => lab::experiment(command, format),
         Command::Lab(args) => lab::run(args, format),

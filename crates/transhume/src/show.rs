@@ -9,6 +9,7 @@ mod lisp;
 mod migrations;
 mod plans;
 mod topology;
+mod underlay;
 
 pub(crate) use clusters::{cluster, clusters, endpoints, vms};
 pub(crate) use domains::{FoundDomain, domains};
@@ -19,6 +20,7 @@ pub(crate) use lisp::{lisp_mappings, lisp_sites};
 pub(crate) use migrations::{migration, migrations, state, summary};
 pub(crate) use plans::plan;
 pub(crate) use topology::topology;
+pub(crate) use underlay::underlay;
 
 use std::fmt::Display;
 

@@ -212,6 +212,7 @@ mod tests {
             security: Vec::new(),
             locator,
             epoch: Epoch(1),
+            seal: None,
         };
         let at = |host: &str, last: u8| Locator {
             host: HostName::new(host).unwrap(),

@@ -49,7 +49,7 @@ pub async fn respond(socket: UdpSocket) {
 
 /// Tries to reach each of them.
 pub async fn reach(desk: &Desk, peers: &[Peer], packet: u16) -> Vec<Tunnel> {
-    let own = desk.config.ovs.underlay.first().map(|cidr| cidr.address);
+    let own = desk.host.config().locator();
     let Some(own) = own else { return Vec::new() };
     let tries = peers.iter().map(|peer| one(own, peer, packet));
     futures::future::join_all(tries).await

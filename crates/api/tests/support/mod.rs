@@ -98,6 +98,7 @@ pub fn entry(member: &Member) -> Entry {
         security: member.security.clone(),
         locator: locator(),
         epoch: Epoch(3),
+        seal: None,
     }
 }
 

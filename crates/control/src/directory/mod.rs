@@ -119,6 +119,7 @@ impl Directory {
             security: member.security.clone(),
             locator,
             epoch: self.floor.next(),
+            seal: None,
         };
         if let Some(there) = self.entries.get(&entry.key()) {
             let (cluster, vm) = entry.key();

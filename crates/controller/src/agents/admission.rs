@@ -6,11 +6,15 @@
 use crate::clock;
 use identity::token::{JoinToken, digest};
 use identity::{Authority, IdentityError};
+use model::HostName;
+use rustls::pki_types::CertificateDer;
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 use store::{Compare, Store, StoreError, StoreExt, Txn};
 
 const TOKENS: &str = "token/";
+/// Fingerprints of the hosts' present certificates.
+const CERTIFICATES: &str = "certificate/";
 /// How long a token is good, ms.
 const GOOD_FOR_MS: u64 = 24 * 3600 * 1000;
 
@@ -36,6 +40,11 @@ pub enum AdmissionError {
     /// Keeping or finding one.
     #[error(transparent)]
     Store(#[from] StoreError),
+    /// The certificate is not, or no more, the host's.
+    #[error(
+        "the certificate of host '{0}' is not good any more: the host was removed, or has joined anew; if it shall come back, remove `identity` from its state folder and let it join with a new token from `transhume host join-token`"
+    )]
+    Withdrawn(HostName),
     /// The secret is of no token that is good.
     #[error(
         "the join token is not known, was used already or has expired; make a new one with `transhume host join-token`"
@@ -83,13 +92,49 @@ impl Admission {
     ) -> Result<String, AdmissionError> {
         let row = self.find(secret).await?.ok_or(AdmissionError::NotGood)?;
         let certificate = self.authority.sign(host, csr)?;
-        let used = Txn::new().when(Compare::Exists(row.clone())).delete(row);
+        let print = fingerprint_of(&certificate)?;
+        let used = Txn::new()
+            .when(Compare::Exists(row.clone()))
+            .delete(row)
+            .put_json(format!("{CERTIFICATES}{host}"), &print)?;
         match self.store.txn(used).await {
             Ok(_) => Ok(certificate),
             // Somebody else used it between the two.
             Err(StoreError::Conflict { .. }) => Err(AdmissionError::NotGood),
             Err(error) => Err(error.into()),
         }
+    }
+
+    /// Whether a certificate is the one that its host has now. A host's that joined before fingerprints were kept
+    /// is taken as it is, once.
+    ///
+    /// # Errors
+    /// [`AdmissionError::Withdrawn`], or the store fails.
+    pub async fn known(
+        &self,
+        host: &HostName,
+        certificate: &CertificateDer<'_>,
+    ) -> Result<(), AdmissionError> {
+        let row = format!("{CERTIFICATES}{host}");
+        let print = identity::token::fingerprint(certificate);
+        match self.store.get_json::<String>(&row).await? {
+            Some(kept) if kept.value == print => Ok(()),
+            Some(_) => Err(AdmissionError::Withdrawn(host.clone())),
+            None => {
+                self.store.put_json(&row, &print).await?;
+                Ok(())
+            }
+        }
+    }
+
+    /// No certificate of a host's is good any more, until it joins anew.
+    ///
+    /// # Errors
+    /// The store fails.
+    pub async fn withdraw(&self, host: &HostName) -> Result<(), AdmissionError> {
+        let row = format!("{CERTIFICATES}{host}");
+        self.store.put_json(&row, "withdrawn").await?;
+        Ok(())
     }
 
     /// The authority's certificate, PEM.
@@ -111,6 +156,12 @@ impl Admission {
         }
         Ok(found)
     }
+}
+
+fn fingerprint_of(pem: &str) -> Result<String, IdentityError> {
+    Ok(identity::token::fingerprint(&identity::ca::certificate(
+        pem,
+    )?))
 }
 
 /// Whether two texts are the same, in a time that depends on their lengths only.

@@ -34,6 +34,7 @@ pub(super) struct Greeted {
 pub(super) async fn greet(
     stream: Stream,
     certificates: &[CertificateDer<'_>],
+    door: &Door,
 ) -> Result<Greeted, PeerError> {
     let (reader, writer) = tokio::io::split(stream);
     let codec = LengthDelimitedCodec::builder()
@@ -45,6 +46,9 @@ pub(super) async fn greet(
         return Err(PeerError::NoHello);
     };
     identity::tls::require_name(Some(certificates), hello.host.as_str())?;
+    if let Some(own) = certificates.first() {
+        door.admission.known(&hello.host, own).await?;
+    }
     Ok(Greeted {
         hello: *hello,
         frames,
@@ -66,10 +70,14 @@ pub(super) async fn hold(greeted: Greeted, door: &Door) -> Result<(), PeerError>
     if spoken != PROTOCOL {
         tracing::warn!(%host, spoken, ours = PROTOCOL, "speaks another protocol; run the same version on both");
         // It learns ours from the welcome.
-        let _ = connection
-            .outbox()
-            .push(&Down::Welcome { protocol: PROTOCOL });
+        let _ = connection.outbox().push(&Down::Welcome {
+            protocol: PROTOCOL,
+            inner: None,
+        });
         return Err(PeerError::Protocol(spoken));
+    }
+    if door.hosts.is_alive(&host) {
+        return Err(PeerError::Twice(host));
     }
     door.registry.host_up(&connection, reported).await?;
     tracing::info!(%host, "connected");
@@ -92,6 +100,7 @@ async fn listen(frames: &mut Frames, connection: &Arc<Connection>, door: &Door) 
             Ok(Some(Err(error))) => return error.into(),
             Ok(Some(Ok(frame))) => frame,
         };
+        connection.is_heard();
         match serde_json::from_slice(&frame) {
             Ok(Up::Answer { id, result }) => connection.answered(id, result),
             Ok(Up::Clock { asked }) => {

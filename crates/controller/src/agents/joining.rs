@@ -57,9 +57,13 @@ async fn decide(enrol: Enrol, door: &Door) -> Enrolled {
         .admit(host.as_str(), &enrol.secret, &enrol.csr)
         .await
     {
-        Ok(certificate) => Enrolled::Certificate {
-            certificate,
-            authority: door.admission.authority().to_owned(),
+        Ok(certificate) => match door.registry.underlay().admit(host).await {
+            Ok(inner) => Enrolled::Certificate {
+                certificate,
+                authority: door.admission.authority().to_owned(),
+                inner,
+            },
+            Err(error) => Enrolled::Refused(error.to_string()),
         },
         Err(error) => Enrolled::Refused(error.to_string()),
     }

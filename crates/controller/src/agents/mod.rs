@@ -35,9 +35,34 @@ enum PeerError {
     #[error(transparent)]
     Identity(#[from] identity::IdentityError),
     #[error(transparent)]
-    Ledger(#[from] crate::directory::LedgerError),
+    Admission(#[from] admission::AdmissionError),
+    #[error(transparent)]
+    Underlay(#[from] crate::underlay::UnderlayError),
+    #[error(transparent)]
+    Arrival(#[from] crate::registry::ArrivalError),
+    #[error(
+        "another agent says that it is host '{0}' while that one is connected: if the host was not started anew, its key may be stolen; then remove it with `transhume host remove {0}`"
+    )]
+    Twice(model::HostName),
     #[error("it does not take what it is sent")]
     Stuck,
     #[error("a newer connection of the same host took its place")]
     Replaced,
+}
+
+impl PeerError {
+    /// Whether somebody was kept out who should not be let in, so that a person should hear of it.
+    fn is_refusal(&self) -> bool {
+        use std::io::ErrorKind;
+        match self {
+            Self::Identity(_)
+            | Self::Admission(_)
+            | Self::Underlay(_)
+            | Self::Arrival(_)
+            | Self::Twice(_) => true,
+            // What TLS has against a certificate.
+            Self::Io(error) => error.kind() == ErrorKind::InvalidData,
+            _ => false,
+        }
+    }
 }

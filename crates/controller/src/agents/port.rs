@@ -78,7 +78,10 @@ impl AgentsPort {
                     let door = self.door.clone();
                     peers.spawn(async move {
                         if let Err(error) = receive(stream, door, permit).await {
-                            tracing::debug!(%from, %error, "a peer on the agents' port went");
+                            match error.is_refusal() {
+                                true => tracing::warn!(%from, %error, "a peer on the agents' port was refused"),
+                                false => tracing::debug!(%from, %error, "a peer on the agents' port went"),
+                            }
                         }
                     });
                 }
@@ -103,7 +106,9 @@ async fn receive(
         let presented = stream.get_ref().1.peer_certificates().map(<[_]>::to_vec);
         match presented {
             None => joining::answer(stream, &door).await.map(|()| None),
-            Some(certificates) => conversation::greet(stream, &certificates).await.map(Some),
+            Some(certificates) => conversation::greet(stream, &certificates, &door)
+                .await
+                .map(Some),
         }
     };
     let greeted = tokio::time::timeout(GREETING_WITHIN, greeting).await;

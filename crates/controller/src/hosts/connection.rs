@@ -31,6 +31,7 @@ pub(crate) struct Connection {
     number: AtomicU64,
     trips: Mutex<VecDeque<Duration>>,
     stall_ms: Mutex<Option<f64>>,
+    heard: Mutex<Instant>,
     ended: CancellationToken,
 }
 
@@ -49,6 +50,7 @@ impl Connection {
             number: AtomicU64::new(1),
             trips: Mutex::default(),
             stall_ms: Mutex::default(),
+            heard: Mutex::new(Instant::now()),
             ended: CancellationToken::new(),
         }
     }
@@ -144,6 +146,16 @@ impl Connection {
     /// The shortest of the recent round trips.
     pub(crate) fn shortest_trip(&self) -> Option<Duration> {
         lock(&self.trips).iter().min().copied()
+    }
+
+    /// Takes note that the agent has said something.
+    pub(crate) fn is_heard(&self) {
+        *lock(&self.heard) = Instant::now();
+    }
+
+    /// Whether it has said something within this time.
+    pub(crate) fn heard_within(&self, time: Duration) -> bool {
+        lock(&self.heard).elapsed() < time
     }
 
     /// What the host said of its load.

@@ -9,6 +9,7 @@ mod error;
 mod outbox;
 mod patience;
 mod rows;
+mod sealing;
 
 pub(crate) use connection::Connection;
 pub use connection::Waiting;
@@ -18,7 +19,7 @@ pub(crate) use outbox::Outbox;
 use crate::{clock, lock};
 use model::news::{Answer, Hello, News};
 use model::order::Order;
-use model::{HostName, Nanos};
+use model::{Entry, HostName, Nanos};
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 use tokio::sync::{broadcast, mpsc};
@@ -27,6 +28,9 @@ use tokio::sync::{broadcast, mpsc};
 const NEWS: usize = 16_384;
 /// The same for hosts that come and go.
 const CHANGES: usize = 1024;
+
+/// Agents that live say something every second; an agent that has been silent for longer may be another one already.
+const ALIVE: std::time::Duration = std::time::Duration::from_millis(2500);
 
 /// A host came or went.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -46,6 +50,8 @@ struct Inner {
     news: broadcast::Sender<(HostName, News)>,
     subscribers: Mutex<Vec<mpsc::UnboundedSender<(HostName, News)>>>,
     changes: broadcast::Sender<HostChange>,
+    /// The mark on rows; none where nobody has set one.
+    seal: std::sync::OnceLock<identity::Seal>,
     /// The run of each host's agent that was heard last, and its last news.
     heard: Mutex<BTreeMap<HostName, (u64, u64)>>,
 }
@@ -57,6 +63,7 @@ impl Default for Hosts {
             news: broadcast::channel(NEWS).0,
             subscribers: Mutex::default(),
             changes: broadcast::channel(CHANGES).0,
+            seal: std::sync::OnceLock::new(),
             heard: Mutex::default(),
         }))
     }
@@ -80,7 +87,30 @@ impl Hosts {
         let connection = self.connection(host);
         let connection =
             connection.ok_or_else(|| OrderError::NotConnected { host: host.clone() })?;
-        connection.send(order)
+        connection.send(match self.0.seal.get() {
+            Some(seal) => sealing::sealed(seal, order),
+            None => order,
+        })
+    }
+
+    /// From now on rows bear this mark, and are believed only with it.
+    pub(crate) fn seal_with(&self, seal: identity::Seal) {
+        let _ = self.0.seal.set(seal);
+    }
+
+    /// Splits rows that an agent holds into those that this controller gave, and others.
+    pub(crate) fn unsealed(&self, rows: Vec<Entry>) -> (Vec<Entry>, Vec<Entry>) {
+        let Some(seal) = self.0.seal.get() else {
+            return (rows, Vec::new());
+        };
+        let (mut good, mut others) = (Vec::new(), Vec::new());
+        for row in rows {
+            match sealing::unsealed(seal, row) {
+                Ok(row) => good.push(row),
+                Err(row) => others.push(row),
+            }
+        }
+        (good, others)
     }
 
     /// What agents tell, from now on. A listener that is slow loses the oldest and is told so.
@@ -114,6 +144,13 @@ impl Hosts {
     /// Whether a host is connected.
     pub fn is_connected(&self, host: &HostName) -> bool {
         lock(&self.0.connections).contains_key(host)
+    }
+
+    /// Whether a host is connected and was heard a moment ago: a second agent of its name is not the same one that
+    /// has lost its connection.
+    pub(crate) fn is_alive(&self, host: &HostName) -> bool {
+        self.connection(host)
+            .is_some_and(|connection| connection.heard_within(ALIVE))
     }
 
     /// Now, on the clock that moments in orders and news are told by.
@@ -155,6 +192,13 @@ impl Hosts {
     pub(crate) fn announce(&self, change: HostChange) {
         // Nobody may listen.
         let _ = self.0.changes.send(change);
+    }
+
+    /// Ends a host's connection, if it has one.
+    pub(crate) fn expel(&self, host: &HostName) {
+        if let Some(connection) = lock(&self.0.connections).remove(host) {
+            connection.end();
+        }
     }
 
     /// Forgets a connection that ended; false when a newer one has taken its place.

@@ -30,6 +30,9 @@ pub(super) fn patience(order: &Order) -> Duration {
         | Order::Pace { .. }
         | Order::Continue { .. }
         | Order::Gate { .. }
+        | Order::Underlay { .. }
+        | Order::TurnKey { .. }
+        | Order::ListSessions
         | Order::ListVms => seconds(10),
         Order::Link { .. }
         | Order::FindDomains

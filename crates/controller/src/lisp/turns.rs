@@ -58,6 +58,7 @@ mod tests {
                 address: [192, 0, 2, 1].into(),
             },
             epoch: Epoch(5),
+            seal: None,
         }
     }
 

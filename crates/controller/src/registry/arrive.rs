@@ -14,17 +14,59 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use store::Txn;
 
+/// Why a host that dials in is turned away.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum ArrivalError {
+    /// The directory or the store.
+    #[error(transparent)]
+    Ledger(#[from] LedgerError),
+    /// The store.
+    #[error(transparent)]
+    Store(#[from] store::StoreError),
+    /// Its part of the secure underlay.
+    #[error(transparent)]
+    Underlay(#[from] crate::underlay::UnderlayError),
+    /// It claims another host's locator.
+    #[error(
+        "host '{host}' claims the locator {address} of host '{other}'; give each host an underlay address of its own, and remove a host that is gone with `transhume host remove {other}`"
+    )]
+    Taken {
+        /// Who claims it.
+        host: HostName,
+        /// What.
+        address: std::net::IpAddr,
+        /// Whose it is.
+        other: HostName,
+    },
+}
+
 impl Registry {
     /// Takes a host's new connection. `reported` are the rows that its switch holds.
     pub(crate) async fn host_up(
         &self,
         connection: &Arc<Connection>,
         reported: Vec<Entry>,
-    ) -> Result<(), LedgerError> {
+    ) -> Result<(), ArrivalError> {
         let hosts = &self.inner.hosts;
         let hello = connection.hello();
         let host = &hello.host;
+        self.inner.underlay.greet(hello).await?;
         let mut state = self.inner.state.lock().await;
+        let mut others = state.hosts.values().filter(|other| other.host != *host);
+        if let Some(other) = others.find(|other| other.underlay == hello.underlay) {
+            return Err(ArrivalError::Taken {
+                host: host.clone(),
+                address: hello.underlay,
+                other: other.host.clone(),
+            });
+        }
+        let (reported, forged) = hosts.unsealed(reported);
+        for entry in &forged {
+            let ours = state.ledger.view().get(&entry.key());
+            if ours.is_none_or(|ours| entry.epoch > ours.epoch) {
+                tracing::warn!(%host, cluster = %entry.cluster, vm = %entry.vm, locator = %entry.locator.host, "claims a place for an endpoint that this controller never gave; it is not believed");
+            }
+        }
         let known = |entry: &Entry| state.members.contains_key(&entry.key());
         let (ours, strange): (Vec<Entry>, Vec<Entry>) = reported.into_iter().partition(known);
         let strange = strange
@@ -42,13 +84,18 @@ impl Registry {
         state.hosts.insert(host.clone(), hello.clone());
 
         // Welcome comes first on the wire: nobody else knows the connection yet.
-        let welcome = connection
-            .outbox()
-            .push(&Down::Welcome { protocol: PROTOCOL });
+        let welcome = connection.outbox().push(&Down::Welcome {
+            protocol: PROTOCOL,
+            inner: self.inner.underlay.address(host),
+        });
+        // One that has not heard of the secure underlay has now, and comes again with its part.
+        self.inner.underlay.lets_in(hello)?;
         hosts.attach(connection);
         if welcome.is_err() {
             return Ok(());
         }
+        // Before the rows: their locators are reached through it.
+        self.inner.underlay.tell();
         let told = state.replace_anew(hosts, host);
         let mut changed: BTreeMap<_, Vec<Entry>> = BTreeMap::new();
         for key in adopted.taken.iter().chain(&moved).map(Entry::key) {

@@ -118,6 +118,7 @@ mod tests {
                 address: "192.0.2.1".parse().unwrap(),
             },
             epoch: Epoch(epoch),
+            seal: None,
         }
     }
 

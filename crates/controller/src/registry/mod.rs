@@ -9,6 +9,7 @@
 //! | `place` | the one act by which an endpoint moves, by hand or by the engine |
 //! | `secure` | a member's security rules |
 //! | `outside` | endpoints on no host of ours, from what other LISP sites register |
+//! | `remove` | a host that shall have no access any more |
 //! | `arrive` | a host dials in: learn from it, give it the whole truth |
 //! | `due` | changes of place that are told and not due yet |
 //! | `views` | what people are shown |
@@ -26,17 +27,20 @@ mod link;
 mod mtu;
 mod outside;
 mod place;
+mod remove;
 mod secure;
 mod state;
 mod told;
 mod unlink;
 mod views;
 
+pub(crate) use arrive::ArrivalError;
 pub use place::Committed;
 
 use crate::directory::LoadError;
 use crate::lisp::Turns;
 use crate::lock;
+use crate::underlay::Underlay;
 use crate::{Events, Hosts, problems};
 use api::Problem;
 use control::Key;
@@ -58,6 +62,7 @@ pub struct Registry {
 struct Inner {
     hosts: Hosts,
     events: Events,
+    underlay: Underlay,
     store: Arc<dyn Store>,
     state: AsyncMutex<State>,
     gates: Mutex<BTreeMap<ClusterName, Gate>>,
@@ -75,12 +80,14 @@ impl Registry {
         store: Arc<dyn Store>,
         hosts: Hosts,
         events: Events,
+        underlay: Underlay,
     ) -> Result<Self, LoadError> {
         let state = State::load(store.clone()).await?;
         Ok(Self {
             inner: Arc::new(Inner {
                 hosts,
                 events,
+                underlay,
                 store,
                 state: AsyncMutex::new(state),
                 gates: Mutex::default(),

@@ -77,6 +77,7 @@ mod tests {
             relay_ip: underlay.parse().unwrap(),
             relay_port: 6640,
             delay_responder: "127.0.0.1:1".parse().unwrap(),
+            secured: None,
             abilities: Abilities {
                 qemu: String::new(),
                 accel: "tcg".into(),

@@ -250,6 +250,7 @@ pub(super) trait Rows: Sized {
     fn put_member(self, kept: &Kept) -> Result<Self, StoreError>;
     fn delete_member(self, key: &Key) -> Self;
     fn put_host(self, hello: &Hello) -> Result<Self, StoreError>;
+    fn delete_host(self, host: &HostName) -> Self;
     fn put_remains(self, remains: &Remains) -> Result<Self, StoreError>;
     fn delete_remains(self, remains: &Remains) -> Self;
 }
@@ -276,6 +277,10 @@ impl Rows for Txn {
 
     fn put_host(self, hello: &Hello) -> Result<Self, StoreError> {
         self.put_json(format!("{HOSTS}{}", hello.host), hello)
+    }
+
+    fn delete_host(self, host: &HostName) -> Self {
+        self.delete(format!("{HOSTS}{host}"))
     }
 
     fn put_remains(self, remains: &Remains) -> Result<Self, StoreError> {

@@ -125,6 +125,7 @@ pub(crate) fn row(number: u8, host: u8, epoch: u64) -> Entry {
             address: [192, 0, 2, host].into(),
         },
         epoch: Epoch(epoch),
+        seal: None,
     }
 }
 

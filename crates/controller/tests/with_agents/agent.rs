@@ -74,6 +74,7 @@ pub(crate) fn hello(host: &str, site: &str, underlay: &str) -> Hello {
         relay_ip: underlay,
         relay_port: 6640,
         delay_responder: SocketAddr::new(underlay, 6641),
+        secured: None,
         abilities: Abilities {
             qemu: "10.0.2".into(),
             accel: "tcg".into(),
@@ -133,6 +134,7 @@ pub(crate) async fn enrol(
         Enrolled::Certificate {
             certificate,
             authority,
+            ..
         } => Ok(Credentials {
             certificate,
             key: key.serialize_pem(),
@@ -316,6 +318,14 @@ fn vms(held: &Held) -> Vec<VmHere> {
         state: *state,
     })
     .collect()
+}
+
+/// A row without the controller's mark.
+pub(crate) fn plain(row: &Entry) -> Entry {
+    Entry {
+        seal: None,
+        ..row.clone()
+    }
 }
 
 pub(crate) async fn send(frames: &mut Frames, up: &Up) -> std::io::Result<()> {

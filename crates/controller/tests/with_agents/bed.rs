@@ -6,7 +6,7 @@ use controller::service::Controlling;
 use controller::{Controller, ControllerConfig};
 use model::cluster::Cidr;
 use model::vm::{Accel, VmSpec};
-use model::{Cluster, ClusterName, Encap, HostName, Member, MemberKind, VmName};
+use model::{Cluster, ClusterName, Encap, Entry, HostName, Member, MemberKind, VmName};
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -33,7 +33,7 @@ impl Bed {
 
     async fn at(folder: TempDir, more: &'static str) -> Self {
         let config: ControllerConfig = toml::from_str(&format!(
-            "state = '{0}/state'\nsocket = '{0}/api.sock'\nlisten = '127.0.0.1:0'\n{more}",
+            "state = '{0}/state'\nsocket = '{0}/api.sock'\nlisten = '127.0.0.1:0'\nunderlay.default = 'none'\n{more}",
             folder.path().display()
         ))
         .unwrap();
@@ -71,6 +71,13 @@ impl Bed {
         let _ = (&mut running.0).await;
         drop(service);
         Self::at(folder, more).await
+    }
+
+    /// Puts the controller's mark on a row, as if it had given it before its store was put back.
+    pub(crate) fn seal(&self, row: &mut Entry) {
+        let seal = identity::Seal::open(&self.folder.path().join("state/authority")).unwrap();
+        row.seal = None;
+        row.seal = Some(seal.mark(&serde_json::to_vec(row).unwrap()));
     }
 
     pub(crate) async fn token(&self) -> String {

@@ -94,7 +94,10 @@ async fn an_agent_of_another_protocol_is_told_ours_and_let_go() {
         .unwrap();
     assert!(matches!(
         next(&mut frames).await,
-        Some(Down::Welcome { protocol: PROTOCOL })
+        Some(Down::Welcome {
+            protocol: PROTOCOL,
+            inner: None
+        })
     ));
     assert!(next(&mut frames).await.is_none());
     assert!(bed.service.hosts.connected().is_empty());

@@ -3,7 +3,7 @@ use super::bed::{Bed, host_name, shop, until, vm_name};
 use controller::OrderError;
 use controller::hosts::HostChange;
 use model::Nanos;
-use model::news::{Answer, News};
+use model::news::{Answer, News, Up};
 use model::order::Order;
 
 #[tokio::test]
@@ -57,10 +57,17 @@ async fn an_order_whose_connection_ends_is_lost() {
 }
 
 #[tokio::test]
-async fn a_newer_connection_takes_the_place_of_the_older() {
-    let (bed, [host, ..], [mut older, _south, _office]) = Bed::with_three_hosts().await;
+async fn a_second_agent_of_a_name_is_refused_while_the_first_is_there() {
+    let (bed, [host, ..], [older, _south, _office]) = Bed::with_three_hosts().await;
+    let mut second = host.dial().await;
+    let hello = Up::Hello(Box::new(host.hello.clone()));
+    super::agent::send(&mut second, &hello).await.unwrap();
+    let heard = futures::StreamExt::next(&mut second).await;
+    assert!(!matches!(heard, Some(Ok(_))), "it hears nothing: {heard:?}");
+    assert!(bed.service.hosts.is_connected(&host.name));
+    drop(older);
+    until(|| !bed.service.hosts.is_connected(&host.name)).await;
     let newer = host.connect().await;
-    older.hung_up().await;
     newer.forget_orders();
     assert!(
         bed.service

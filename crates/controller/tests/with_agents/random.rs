@@ -1,6 +1,7 @@
 //! Whatever happens, in whatever order agents do it: hosts agree with the directory.
 
 use super::agent::Agent;
+use super::agent::plain;
 use super::bed::{Bed, cluster, host_name, member, until, vm_name};
 use api::Service;
 use model::ClusterName;
@@ -92,7 +93,7 @@ async fn hosts_agree_with_the_directory_whatever_happens() {
                         .rows
                         .values()
                         .filter(|row| row.cluster == *cluster)
-                        .cloned()
+                        .map(plain)
                         .collect();
                     has == wanted || (has.is_empty() && !member)
                 })

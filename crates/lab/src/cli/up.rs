@@ -7,6 +7,7 @@
 
 use crate::compare::{AWAY, libvirtd};
 use crate::folder::Folder;
+use crate::net::{DEFAULT_MTU, DEFAULT_SITES, Plan};
 use crate::parts::{self, PartError, Plane};
 use crate::shop::{CLIENT_SITE, DiskLoad, Guest, HOME, Load, Shop, Size, TALK_MS};
 use crate::testbed::{self, Options, Testbed};
@@ -14,6 +15,7 @@ use crate::wan::Shaping;
 use api::Client;
 use measure::probe::Target;
 use model::Encap;
+use model::underlay::Method;
 use ovs::config::BondMode;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
@@ -44,6 +46,8 @@ pub struct UpOptions {
     pub libvirt: bool,
     /// How the client is joined to the cluster.
     pub plane: Plane,
+    /// What the tunnels between sites run in.
+    pub underlay: Method,
     /// How large each VM is.
     pub size: Size,
     /// Folder of the guest; see [`Guest::find`].
@@ -65,6 +69,7 @@ impl Default for UpOptions {
             disk: None,
             libvirt: false,
             plane: Plane::default(),
+            underlay: Method::None,
             size: Size::USUAL,
             guest: None,
             exe: None,
@@ -116,6 +121,9 @@ pub async fn up(
         size: options.size,
         guest: Guest::find(options.guest.as_deref())?,
     };
+    if options.plane.is_lisp() && options.underlay != Method::None {
+        return Err(PartError::LispInside);
+    }
     let testbed = ground(options).await?;
     let mut made = |what: String| {
         tell(Step {
@@ -153,15 +161,27 @@ pub async fn up(
 /// Box, network and WAN. Not interrupted: it takes a moment only, and cleans up by itself.
 async fn ground(options: &UpOptions) -> Result<Testbed, PartError> {
     let options = options.clone();
+    let plan = plan(options.underlay)?;
     let made = tokio::task::spawn_blocking(move || {
         Testbed::up(&Options {
             folder: options.folder.as_deref(),
             shaping: options.shaping,
             exe: options.exe,
+            plan,
             ..Options::default()
         })
     });
     Ok(made.await.map_err(|_| PartError::Interrupted)??)
+}
+
+/// Room on the uplinks for what protection adds, so that members have an Ethernet's MTU with and without.
+fn plan(underlay: Method) -> Result<Plan, PartError> {
+    let room = match underlay {
+        Method::None => 0,
+        _ => agent::underlay::OVERHEAD,
+    };
+    let made = Plan::new(DEFAULT_SITES, CLIENT_SITE, DEFAULT_MTU + room);
+    Ok(made?)
 }
 
 async fn furnish(
@@ -172,7 +192,8 @@ async fn furnish(
     made: &mut (dyn FnMut(String) + Send),
 ) -> Result<Standing, PartError> {
     let (handle, plan) = (testbed.boxed(), testbed.plan());
-    let client = parts::start_controller(handle, plan, options.plane.is_lisp()).await?;
+    let client =
+        parts::start_controller(handle, plan, options.plane.is_lisp(), options.underlay).await?;
     made(format!("controller at {}", plan.controller_site));
     if options.libvirt {
         for site in [HOME, AWAY].iter().filter_map(|name| plan.site(name)) {
@@ -194,6 +215,13 @@ async fn furnish(
     let probe = probe?;
     made(format!("{} agents with their switches", plan.sites.len()));
     client.apply_cluster(&shop.describe()?).await?;
+    match options.underlay {
+        Method::None => made(
+            "underlay: none. What the VMs say crosses the WAN in clear, as only a lab may"
+                .to_owned(),
+        ),
+        method => made(format!("underlay: {method}, between all sites")),
+    }
     made(format!(
         "cluster shop: {} at {HOME}, its client at {CLIENT_SITE}",
         vms(shop.vms)

@@ -134,6 +134,8 @@ fn config(
         uplink_mbit: options.uplink_mbit,
         lisp: options.lisp && site.name != shop::CLIENT_SITE,
         libvirt: with_libvirt(options, &site.name).then(|| "qemu:///system".to_owned()),
+        wireguard_port: 51820,
+        roams: false,
         vm_nice: 0,
         vm_memory_mib: 0,
         wall_offset_s: 0.0,
@@ -157,6 +159,7 @@ fn config(
             routes: Plan::DATA_V4.parse().into_iter().collect(),
             bridge_mac: Mac(data.mac.0),
             uplink_mtu: plan.mtu,
+            secured: None,
         },
     })
 }

@@ -6,6 +6,7 @@ use crate::boxed::{BoxHandle, Program, SELF_EXE};
 use crate::folder::Folder;
 use crate::net::Plan;
 use api::Client;
+use model::underlay::Method;
 use serde::Serialize;
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
@@ -30,6 +31,13 @@ struct Config {
     listen: SocketAddr,
     #[serde(skip_serializing_if = "Option::is_none")]
     lisp: Option<MapServer>,
+    underlay: Underlay,
+}
+
+/// What hosts' tunnels run in.
+#[derive(Serialize)]
+struct Underlay {
+    default: Method,
 }
 
 /// Its LISP Map-Server.
@@ -62,7 +70,12 @@ pub fn client(folder: &Folder) -> Client {
 ///
 /// # Errors
 /// It ended, or took too long; with the end of its log.
-pub async fn start(handle: &BoxHandle, plan: &Plan, lisp: bool) -> Result<Client, PartError> {
+pub async fn start(
+    handle: &BoxHandle,
+    plan: &Plan,
+    lisp: bool,
+    underlay: Method,
+) -> Result<Client, PartError> {
     let folder = handle.folder();
     let config = Config {
         state: folder.join("controller"),
@@ -71,6 +84,7 @@ pub async fn start(handle: &BoxHandle, plan: &Plan, lisp: bool) -> Result<Client
         lisp: lisp.then(|| MapServer {
             listen: vec![map_server(plan)],
         }),
+        underlay: Underlay { default: underlay },
     };
     let path = folder.join("controller.toml");
     let text = toml::to_string(&config).map_err(|e| PartError::Config(CONTROLLER, e))?;

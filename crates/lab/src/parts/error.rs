@@ -20,6 +20,14 @@ pub enum PartError {
     /// An image for the VMs' disks.
     #[error(transparent)]
     Disk(#[from] DiskError),
+    /// The plan of the network.
+    #[error(transparent)]
+    Plan(#[from] crate::net::PlanError),
+    /// Other LISP sites are reached in the open.
+    #[error(
+        "the lab has LISP routers in the open only: use --underlay none with --plane lisp-gpe, lisp or lisp-solicited"
+    )]
+    LispInside,
     /// A process ended that should run.
     #[error("{name} ended with {end}: {said}")]
     Ended {

@@ -30,6 +30,7 @@ fn hello(host: &str, site: &str, address: &str) -> Hello {
         relay_ip: address.parse().unwrap(),
         relay_port: 6640,
         delay_responder: format!("{address}:6641").parse().unwrap(),
+        secured: None,
         abilities: Abilities {
             qemu: "10.0.2".into(),
             accel: "tcg".into(),

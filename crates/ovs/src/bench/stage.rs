@@ -179,6 +179,7 @@ impl Stage {
             routes,
             bridge_mac: Mac([2, 0, 10, 0, third, number]),
             uplink_mtu: 0,
+            secured: None,
         };
         let daemons = Daemons::start(&netns, &config.rundir).await?;
         self.hosts.push(StageHost {
@@ -332,5 +333,6 @@ pub fn entry(net: &Net, member: &Member, at: &HostConfig, v6: bool, epoch: u64) 
             address,
         },
         epoch: Epoch(epoch),
+        seal: None,
     })
 }

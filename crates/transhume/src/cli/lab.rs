@@ -72,6 +72,9 @@ pub(crate) struct UpArgs {
     /// mappings (its packets in VXLAN-GPE or in LISP), or only asks anew when it is solicited to
     #[arg(long, value_enum, default_value = "ovs")]
     pub(crate) plane: PlaneName,
+    /// What the tunnels between sites run in; with none, what VMs say crosses the WAN in clear
+    #[arg(long, value_name = "UNDERLAY", default_value = "none")]
+    pub(crate) underlay: model::underlay::Method,
     /// Give each VM a disk of this many MiB with ext4, and write to it
     #[arg(long, value_name = "MIB")]
     pub(crate) disk: Option<u64>,

@@ -79,6 +79,7 @@ fn options(folder: Option<&Path>, args: &UpArgs) -> UpOptions {
         encap: args.encap.into(),
         bond: args.bond.into(),
         plane: args.plane.into(),
+        underlay: args.underlay,
         disk: args.disk.map(|size_mib| DiskLoad {
             size_mib,
             fill_mib: args.disk_fill,

@@ -1,6 +1,6 @@
 //! `serve` and `agent`: read the configuration, lay the flags over it, hand over.
 
-use crate::cli::{AgentArgs, ServeArgs};
+use crate::cli::{AgentArgs, ServeArgs, WireguardArgs};
 use crate::failure::{Exit, Failure};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -43,6 +43,10 @@ pub(super) fn agent(args: AgentArgs) -> Result<(), Failure> {
     );
     let config: agent::AgentConfig = take(config, "agent")?;
     until_the_end(agent::run(config))
+}
+
+pub(super) fn wireguard(args: WireguardArgs) -> Result<(), Failure> {
+    until_the_end(agent::underlay::device::run(args.folder))
 }
 
 /// Runs a service until it ends.

@@ -1,0 +1,236 @@
+//! The host's part of the secure underlay: its keys, who else takes part, and what encrypts.
+//!
+//! | module | job |
+//! |---|---|
+//! | [`device`] | the process that encrypts: it outlives the agent, as the switch does |
+//! | [`wire`] | what the two say to each other |
+//! | `hand` | the agent's end of that, and the process kept alive |
+//! | `keys` | the host's secret keys, in a file of its own |
+//!
+//! Who takes part is said by the controller and kept in a file, so that an agent that starts while the controller
+//! is away goes on with it. Secret keys never leave the host.
+
+pub mod device;
+mod hand;
+mod keys;
+pub mod wire;
+
+use crate::{AgentConfig, AgentError};
+use hand::Hand;
+use keys::Keys;
+use model::Mac;
+use model::cluster::Cidr;
+use model::news::Answer;
+use model::underlay::{KeyStep, Method, Part, Peers, Session};
+use ovs::{Host, Secured};
+use std::collections::BTreeMap;
+use std::net::{IpAddr, SocketAddr};
+use std::path::PathBuf;
+use std::sync::Arc;
+use tokio::sync::Mutex;
+
+/// Bytes that protection adds to a packet, at most: what WireGuard takes over IPv6, and IPsec behind UDP over IPv4.
+pub const OVERHEAD: u16 = 80;
+
+/// The host's part. Clones share it.
+#[derive(Clone)]
+pub struct Underlay(Arc<Inner>);
+
+struct Inner {
+    inner: Cidr,
+    outer: SocketAddr,
+    roams: bool,
+    folder: PathBuf,
+    hand: Hand,
+    state: Mutex<State>,
+}
+
+struct State {
+    keys: Keys,
+    peers: Peers,
+    host: Option<Host>,
+}
+
+/// What the switch must know of it.
+pub fn secured(inner: Cidr) -> Secured {
+    Secured {
+        address: inner,
+        ports: vec![ovs::names::WIREGUARD.to_owned()],
+        overhead: OVERHEAD,
+    }
+}
+
+impl Underlay {
+    /// Starts what encrypts, or goes on with what does, as it was told last.
+    ///
+    /// # Errors
+    /// A file, the process, or the host has no underlay address.
+    pub async fn open(config: &AgentConfig, inner: Cidr) -> Result<Self, AgentError> {
+        let folder = config.state.join("underlay");
+        let outer = config.ovs.underlay.first().map(|own| own.address);
+        let outer = outer.ok_or_else(|| AgentError::plain("`ovs.underlay` is empty"))?;
+        let outer = SocketAddr::new(outer, config.wireguard_port);
+        let secured = secured(inner);
+        let own = wire::Own {
+            listen: SocketAddr::new(unspecified(outer.ip()), outer.port()),
+            tap: ovs::names::WIREGUARD.to_owned(),
+            mac: secured.wireguard_mac(),
+            inside: secured.mac(),
+            mtu: config.ovs.uplink_mtu.max(1280).saturating_sub(OVERHEAD),
+        };
+        let hand = Hand::open(&folder, &own).await?;
+        let keys = Keys::open(&folder.join("keys.json"))?;
+        let peers = std::fs::read(folder.join("peers.json"));
+        let peers = peers
+            .ok()
+            .and_then(|text| serde_json::from_slice(&text).ok());
+        let underlay = Self(Arc::new(Inner {
+            inner,
+            outer,
+            roams: config.roams,
+            folder,
+            hand,
+            state: Mutex::new(State {
+                keys,
+                peers: peers.unwrap_or_default(),
+                host: None,
+            }),
+        }));
+        underlay.settle(&mut *underlay.0.state.lock().await).await?;
+        Ok(underlay)
+    }
+
+    /// From now on the switch knows the peers too.
+    ///
+    /// # Errors
+    /// The switch refuses them.
+    pub async fn attach(&self, host: Host) -> Result<(), AgentError> {
+        let mut state = self.0.state.lock().await;
+        state.host = Some(host);
+        self.settle(&mut state).await?;
+        drop(state);
+        let underlay = self.clone();
+        tokio::spawn(async move { underlay.keep().await });
+        Ok(())
+    }
+
+    /// What the controller is told of it.
+    pub async fn part(&self) -> Part {
+        Part {
+            inner: self.0.inner.address,
+            outer: self.0.outer,
+            keys: self.0.state.lock().await.keys.public(),
+            roams: self.0.roams,
+            ipsec: false,
+        }
+    }
+
+    /// Takes who takes part; an older truth than the one that is held is ignored.
+    ///
+    /// # Errors
+    /// One plain sentence.
+    pub async fn take(&self, peers: Peers) -> Result<Answer, String> {
+        let mut state = self.0.state.lock().await;
+        if peers.version < state.peers.version {
+            return Ok(Answer::Done);
+        }
+        state.peers = peers;
+        self.settle(&mut state)
+            .await
+            .map_err(|error| error.to_string())?;
+        let text = serde_json::to_vec(&state.peers).map_err(|error| error.to_string())?;
+        let path = self.0.folder.join("peers.json");
+        // What cannot be kept is told again by the controller.
+        if let Err(error) = keys::write(&path, &text) {
+            tracing::warn!(%error, "who takes part in the secure underlay is not kept");
+        }
+        Ok(Answer::Done)
+    }
+
+    /// A step of a key's rotation.
+    ///
+    /// # Errors
+    /// One plain sentence.
+    pub async fn turn(&self, step: &KeyStep) -> Result<Answer, String> {
+        let mut state = self.0.state.lock().await;
+        state.keys.step(step).map_err(|error| error.to_string())?;
+        self.settle(&mut state)
+            .await
+            .map_err(|error| error.to_string())?;
+        Ok(Answer::Keys {
+            keys: state.keys.public(),
+        })
+    }
+
+    /// How it stands with the others.
+    pub async fn sessions(&self) -> Vec<Session> {
+        let peers = self.0.state.lock().await.peers.peers.clone();
+        let seen = self.0.hand.status().await.unwrap_or_default();
+        let session = |peer: model::underlay::Peer| {
+            let of_it = seen
+                .peers
+                .iter()
+                .find(|seen| peer.part.keys.contains(&seen.key));
+            Session {
+                host: peer.host,
+                method: peer.method,
+                endpoint: of_it.and_then(|seen| seen.endpoint),
+                age_s: of_it.and_then(|seen| seen.age_s),
+                received: of_it.map_or(0, |seen| seen.received),
+                sent: of_it.map_or(0, |seen| seen.sent),
+            }
+        };
+        peers.into_iter().map(session).collect()
+    }
+
+    /// Makes what encrypts, and the switch, as they should be.
+    async fn settle(&self, state: &mut State) -> Result<(), AgentError> {
+        let wanted = wire::Wanted {
+            secrets: state.keys.secrets(),
+            peers: state.peers.peers.clone(),
+        };
+        self.0.hand.set(&wanted).await?;
+        if let Some(host) = &state.host {
+            host.reach(self.neighbours(&state.peers)).await?;
+        }
+        Ok(())
+    }
+
+    fn neighbours(&self, peers: &Peers) -> BTreeMap<IpAddr, Mac> {
+        let wireguard = secured(self.0.inner).wireguard_mac();
+        peers
+            .peers
+            .iter()
+            .filter(|peer| peer.method != Method::Ipsec)
+            .map(|peer| (peer.part.inner, wireguard))
+            .collect()
+    }
+
+    /// Starts what encrypts anew whenever it has ended, and tells what it refuses.
+    async fn keep(&self) {
+        loop {
+            self.0.hand.watch().await;
+            tracing::warn!("what encrypts has ended; starting it again");
+            loop {
+                let mut state = self.0.state.lock().await;
+                let again = match self.0.hand.revive().await {
+                    Ok(()) => self.settle(&mut state).await,
+                    Err(error) => Err(error),
+                };
+                drop(state);
+                match again {
+                    Ok(()) => break,
+                    Err(error) => tracing::error!(%error, "what encrypts does not start"),
+                }
+                tokio::time::sleep(std::time::Duration::from_millis(200)).await;
+            }
+        }
+    }
+}
+
+fn unspecified(like: IpAddr) -> IpAddr {
+    match like {
+        IpAddr::V4(_) => IpAddr::from([0; 4]),
+        IpAddr::V6(_) => IpAddr::from([0; 16]),
+    }
+}
