@@ -43,6 +43,8 @@ bench: guest build ## measure every figure we promise, beside its target
 	cargo bench --locked --quiet --package controller --bench journal || missed=1; \
 	echo "==> the tunnel router, beside a bare veth and kernel VXLAN" >&2; \
 	cargo bench --locked --quiet --package xtr --bench throughput || missed=1; \
+	echo "==> WireGuard, beside wireguard-go, boringtun and a bare veth" >&2; \
+	cargo bench --locked --quiet --package wireguard --bench throughput || missed=1; \
 	echo "==> the Map-Server" >&2; \
 	cargo bench --locked --quiet --package mapping --bench server || missed=1; \
 	echo "==> a move with 10,000 subscribers" >&2; \

@@ -29,8 +29,8 @@ wanted="ovs-vswitchd:openvswitch-switch ovs-ofctl:openvswitch-common ovsdb-serve
     unshare:util-linux mke2fs:e2fsprogs python3:python3 gcc:gcc make:make pkg-config:pkg-config
     update-ca-certificates:ca-certificates"
 
-# What only tests run: an independent decoder of protocols.
-wanted_by_tests="tshark:tshark"
+# What only tests run: independent implementations of protocols.
+wanted_by_tests="tshark:tshark wireguard-go:wireguard-go wg:wireguard-tools"
 
 # QEMU's live migration as we drive it was measured on 10.0; Debian 12 has that in its backports only.
 qemu_least=10

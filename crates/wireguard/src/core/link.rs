@@ -142,7 +142,6 @@ impl Link {
 
     /// Our handshake was answered.
     pub(super) fn completed(&mut self) {
-        self.begun = None;
         self.look();
     }
 }

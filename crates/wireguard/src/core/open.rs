@@ -1,6 +1,6 @@
 //! What comes from outside: anyone's bytes, until they are found to be a peer's.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::time::Instant;
 
 use defguard_boringtun::noise::errors::WireGuardError;
@@ -125,7 +125,7 @@ impl Core {
             self.refuse(from, Reason::NotIp, now);
             return None;
         };
-        if self.route(inner.source) != Some(number) {
+        if !self.is_from(number, inner.source) {
             self.refuse(from, Reason::ForeignSource, now);
             return None;
         }
@@ -135,6 +135,18 @@ impl Core {
             return None;
         }
         Some(Opened { inner })
+    }
+
+    fn is_from(&mut self, number: PeerNumber, source: IpAddr) -> bool {
+        let known = self.peers.get(number).and_then(|peer| peer.source);
+        if known == Some(source) {
+            return true;
+        }
+        let own = self.route(source) == Some(number);
+        if let (true, Some(peer)) = (own, self.peers.get_mut(number)) {
+            peer.source = Some(source);
+        }
+        own
     }
 
     fn plain(

@@ -1,7 +1,7 @@
 //! What is known of a peer while the device runs.
 
 use std::collections::VecDeque;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::time::{Duration, Instant};
 
 use super::link::Link;
@@ -26,6 +26,8 @@ pub(super) struct PeerState {
     pub(super) sent_at: Option<Instant>,
     pub(super) sent: Traffic,
     pub(super) received: Traffic,
+    /// An address that was found to be its own: the next packet is from there too, mostly.
+    pub(super) source: Option<IpAddr>,
 }
 
 impl PeerState {
@@ -40,6 +42,7 @@ impl PeerState {
             sent_at: None,
             sent: Traffic::default(),
             received: Traffic::default(),
+            source: None,
         }
     }
 
@@ -49,6 +52,7 @@ impl PeerState {
             self.endpoint = wanted.endpoint.or(self.endpoint);
         }
         self.wanted = wanted;
+        self.source = None;
     }
 
     pub(super) fn is_plain(&self) -> bool {
