@@ -7,12 +7,14 @@
 //!   and which addresses are taken by whom. The controller owns one and keeps it in the store.
 //! - [`projection`] turns one host's view of the directory into the OpenFlow rules of that host's
 //!   integration bridge. The agent installs them; what they mean is in `docs/dataplane.md`.
+//! - [`explain`] says what each of these rules is for, in words.
 //! - [`carry`] makes connections under way pass a member's security rules at its new host.
 //!
 //! Sockets, processes, ports and time are the business of `ovs`, `agent` and `controller`.
 
 pub mod carry;
 pub mod directory;
+pub mod explain;
 pub mod projection;
 
 pub use directory::{Directory, DirectoryError};
