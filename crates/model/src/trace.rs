@@ -66,7 +66,7 @@ pub struct Packet {
 pub enum What {
     /// Who has this address? ARP, or a neighbour solicitation for IPv6.
     Arp,
-    /// Echo request.
+    /// Echo request; the reply where the connection is known.
     Icmp,
     /// The segment that opens a connection, or one of it.
     Tcp {

@@ -100,9 +100,13 @@ fn words(packet: &Packet) -> Result<String, NoWayIn> {
              nd_target={target},nd_sll={from_mac}",
             solicited(target)
         ),
-        (What::Icmp, IpAddr::V4(_)) => format!("icmp,{ether},{addresses},icmp_type=8,icmp_code=0"),
+        (What::Icmp, IpAddr::V4(_)) => {
+            let kind = if packet.established { 0 } else { 8 };
+            format!("icmp,{ether},{addresses},icmp_type={kind},icmp_code=0")
+        }
         (What::Icmp, IpAddr::V6(_)) => {
-            format!("icmp6,{ether},{addresses},icmpv6_type=128,icmpv6_code=0")
+            let kind = if packet.established { 129 } else { 128 };
+            format!("icmp6,{ether},{addresses},icmpv6_type={kind},icmpv6_code=0")
         }
         (What::Tcp { from_port, to_port }, _) => format!(
             "tcp{v6},{ether},{addresses},tcp_src={from_port},tcp_dst={to_port},tcp_flags={tcp_flags}"

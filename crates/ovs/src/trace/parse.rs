@@ -66,8 +66,8 @@ pub(super) fn parse(text: &str) -> Told {
         let said = line.trim_start();
         let indent = line.len() - said.len();
         let depth = indent / 4 * 4;
-        if said.starts_with("---") {
-            // Underlines a bridge's name.
+        if said.is_empty() || said.starts_with("---") {
+            // Before a bridge's name, and under it.
         } else if let Some(bridge) = said.strip_prefix("bridge(\"") {
             let other = !bridge.starts_with(&format!("{INTEGRATION}\""));
             around.retain(|(at, _)| *at < depth);
