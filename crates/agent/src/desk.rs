@@ -2,6 +2,7 @@
 
 use crate::clock::Clock;
 use crate::domains::Domains;
+use crate::flows::Readings;
 use crate::gateway::Gateways;
 use crate::relay::catalogues::Catalogues;
 use crate::relay::listener::{self, Expectations};
@@ -60,6 +61,7 @@ pub struct Inner {
     pub known: Known,
     /// What an ordinary thread waits for a CPU here.
     pub(crate) stall: Arc<Mutex<Waits>>,
+    pub(crate) readings: Readings,
     pub(crate) tls: Arc<rustls::ClientConfig>,
     pub(crate) inbox: Mutex<Option<mpsc::UnboundedReceiver<News>>>,
     pub(crate) outgoing: Mutex<HashMap<Move, mpsc::Sender<outgoing::Command>>>,
@@ -146,6 +148,7 @@ impl Desk {
             abilities,
             known: Known::new(own),
             stall: stall::measure()?,
+            readings: Readings::default(),
             inbox: Mutex::new(Some(inbox)),
             outgoing: Mutex::default(),
             incoming: Mutex::default(),

@@ -10,6 +10,7 @@
 //! | [`gateway`] | endpoints outside, through LISP |
 //! | [`underlay`] | what tunnels run in: keys, peers, the process that encrypts |
 //! | [`flips`] | changes of rules, now or at their moment |
+//! | `flows` | the flow view: rules, traces and counters |
 //! | [`disks`] | images, and their way to another host |
 //! | [`vms`] | QEMU processes: start, adopt after a restart, end |
 //! | [`kept`] | VMs that libvirt keeps: linked, made at a target, given back |
@@ -33,6 +34,7 @@ pub mod disks;
 #[cfg_attr(not(feature = "libvirt"), path = "domains_absent.rs")]
 pub mod domains;
 pub mod flips;
+mod flows;
 pub mod gateway;
 pub mod incoming;
 pub mod kept;

@@ -238,6 +238,9 @@ impl Desk {
             Order::Survey { survey } => Ok(Answer::Facts {
                 facts: Box::new(survey::survey(self, *survey).await),
             }),
+            Order::ReadFlows { asked } => self.read_flows(*asked).await,
+            Order::Trace { probe } => self.trace(*probe).await,
+            Order::ReadLinks { over_ms } => self.read_links(over_ms).await,
         }
     }
 

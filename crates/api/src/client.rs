@@ -3,6 +3,7 @@
 //! One connection a request: the client is for people's commands and tests, and a connection to a
 //! unix socket costs some 50 µs. A client is cheap to clone.
 
+mod flows;
 mod lisp;
 mod sse;
 mod transport;
@@ -226,8 +227,8 @@ impl Client {
     }
 
     /// See [`crate::Service::topology`].
-    pub async fn topology(&self) -> Result<Topology, Error> {
-        self.get("/v1/topology").await
+    pub async fn topology(&self, over_ms: u32) -> Result<Topology, Error> {
+        self.get(&format!("/v1/topology?rates_ms={over_ms}")).await
     }
 
     /// See [`crate::Service::plan`].

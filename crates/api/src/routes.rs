@@ -6,6 +6,7 @@
 mod clusters;
 mod events;
 mod extract;
+mod flows;
 mod inventory;
 mod limits;
 mod lisp;
@@ -70,6 +71,8 @@ fn parts() -> (Router<App>, Document) {
         .routes(routes!(inventory::vms))
         .routes(routes!(inventory::endpoints))
         .routes(routes!(inventory::topology))
+        .routes(routes!(flows::flows))
+        .routes(routes!(flows::trace))
         .routes(routes!(clusters::list))
         .routes(routes!(clusters::show, clusters::apply, clusters::delete))
         .routes(routes!(clusters::link, clusters::unlink))

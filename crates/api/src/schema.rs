@@ -226,11 +226,13 @@ pub struct Abilities {
     pub uplink_mbit: f64,
 }
 
+mod flows;
 mod journey;
 mod libvirt;
 mod limits;
 mod plan;
 
+pub use flows::{Counted, FlowRow, PortSeen, Rate, Trace};
 pub use journey::{
     Event, EventKind, Figures, FlipOrder, Kind, Migration, Options, Phase, Progress, State, Switch,
     SwitchForecast, VmMove,

@@ -2,16 +2,20 @@
 
 use crate::Problem;
 use crate::view::{
-    Cluster, Endpoint, Host, JoinToken, LispMapping, LispMappingSpec, LispSite, LispSiteSpec,
-    Placed, Site, Topology, Underlay, UnderlayHost, Vm,
+    Cluster, Endpoint, Flows, Host, JoinToken, LispMapping, LispMappingSpec, LispSite,
+    LispSiteSpec, Placed, Site, Topology, Underlay, UnderlayHost, Vm,
 };
 use async_trait::async_trait;
 use futures::stream::BoxStream;
 use model::event::Event;
+use model::flows::FlowsAsked;
 use model::libvirt::Found;
 use model::limits::Limits;
+use model::links::Links;
 use model::migration::{Migration, Options, Plan};
+use model::trace::{Question, Trace};
 use model::{ClusterName, HostName, Member, MigrationId, SecurityRule, SiteName, VmName};
+use std::collections::BTreeMap;
 
 /// Events in the order of their numbers.
 pub type Events = BoxStream<'static, Event>;
@@ -113,17 +117,28 @@ pub trait Service: Send + Sync + 'static {
     /// Every row of the directory.
     async fn endpoints(&self) -> Result<Vec<Endpoint>, Problem>;
 
-    /// Sites, their hosts, and what is on them. By default put together from the other answers.
-    async fn topology(&self) -> Result<Topology, Problem> {
+    /// The rules that a host's switch really has, each with what it is for and whether the directory asks
+    /// for it.
+    async fn flows(&self, host: &HostName, asked: FlowsAsked) -> Result<Flows, Problem>;
+
+    /// The way of a packet from one endpoint to another, as the switches tell it. No packet is sent.
+    async fn trace(&self, question: Question) -> Result<Trace, Problem>;
+
+    /// What ports and tunnels carry, of each host that answers; with rates over so many ms, where it is not 0.
+    async fn links(&self, over_ms: u32) -> Result<BTreeMap<HostName, Links>, Problem>;
+
+    /// Sites, their hosts, what is on them and between them. By default put together from the other
+    /// answers; rates are over so many ms, none when it is 0.
+    async fn topology(&self, over_ms: u32) -> Result<Topology, Problem> {
+        let links = self.links(over_ms).await?;
         let (sites, hosts) = (self.sites().await?, self.hosts().await?);
         let (clusters, vms) = (self.clusters().await?, self.vms().await?);
-        Ok(Topology::assemble(
-            sites,
-            hosts,
-            clusters,
-            vms,
-            self.endpoints().await?,
-        ))
+        let endpoints = self.endpoints().await?;
+        let migrations = self.migrations().await?;
+        let mut topology = Topology::assemble(sites, hosts, clusters, vms, endpoints);
+        topology.add_links(&links);
+        topology.add_migrations(&migrations);
+        Ok(topology)
     }
 
     /// What a migration would do and what stands in its way. Changes nothing. A failed check is
@@ -212,6 +227,14 @@ pub trait Service: Send + Sync + 'static {
     async fn delete_lisp_mapping(&self, _: &str) -> Result<(), Problem> {
         Err(no_map_server())
     }
+}
+
+/// What is answered about a host that never joined.
+pub fn no_such_host(host: &HostName) -> Problem {
+    Problem::not_found(
+        format!("There is no host '{host}'."),
+        "See the hosts with `transhume host list`.",
+    )
 }
 
 /// What is answered where no Map-Server runs.

@@ -3,10 +3,12 @@
 //! Plans, migrations, events and members cross the API as the model's own types; [`crate::schema`]
 //! describes those for OpenAPI. Here are the views that put several of them together.
 
+mod flows;
 mod lisp;
 mod topology;
 mod underlay;
 
+pub use flows::{Flows, OutsideMember, Tunnel, Underway};
 pub use lisp::{
     LispKey, LispLocator, LispMapping, LispMappingSpec, LispSite, LispSiteSpec, LispSource,
 };

@@ -78,7 +78,7 @@ async fn security_rules_cross_in_words_and_what_is_no_rule_is_refused() {
 #[tokio::test]
 async fn the_topology_puts_members_under_their_hosts_and_networks_beside_them() {
     let served = Served::start().await;
-    let topology = served.client.topology().await.unwrap();
+    let topology = served.client.topology(0).await.unwrap();
     let members = &topology.sites[0].hosts[0].members;
     assert_eq!(members.len(), 2);
     assert!(members[0].vm.is_some() && members[1].vm.is_none());

@@ -28,6 +28,7 @@ get /v1/events
 get /v1/hosts
 get /v1/hosts/{host}
 get /v1/hosts/{host}/domains
+get /v1/hosts/{host}/flows
 get /v1/limits
 get /v1/lisp/mappings
 get /v1/lisp/mappings/{eid}
@@ -37,6 +38,7 @@ get /v1/migrations/{id}
 get /v1/openapi.json
 get /v1/problems/{kind}
 get /v1/topology
+get /v1/trace
 get /v1/underlay
 get /v1/vms
 post /v1/hosts/{host}/key
@@ -129,7 +131,13 @@ async fn what_crosses_the_wire_fits_its_schema() {
     fits("ClusterSpec", json(&spec()));
     fits("Vm", json(&client.vms().await.unwrap()[0]));
     fits("Endpoint", json(&client.endpoints().await.unwrap()[0]));
-    fits("Topology", json(&client.topology().await.unwrap()));
+    fits("Topology", json(&client.topology(0).await.unwrap()));
+    let flows = client.flows(&host, &support::asked()).await.unwrap();
+    fits("Flows", json(&flows));
+    assert_eq!(flows.rules.len(), 2);
+    let trace = client.trace(&support::question()).await.unwrap();
+    fits("Trace", json(&trace));
+    assert!(trace.there.reaches && !trace.back.unwrap().reaches);
     fits(
         "Placed",
         json(

@@ -30,6 +30,11 @@ pub fn selector(port: u32) -> (u64, u64) {
     (TAG | u64::from(port), u64::MAX)
 }
 
+/// The port that such a rule is for; none for any other cookie.
+pub fn port_of(cookie: u64) -> Option<u32> {
+    (cookie & (0xffff << 48) == TAG).then_some(cookie as u32)
+}
+
 /// The messages that make a connection go on at the port of its member; none for one that is over.
 pub fn carry(view: &HostView, key: &Key, connection: &Connection) -> Vec<FlowMod> {
     let Some((vni, port)) = place(view, key) else {

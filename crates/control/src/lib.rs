@@ -7,6 +7,7 @@
 //!   and which addresses are taken by whom. The controller owns one and keeps it in the store.
 //! - [`projection`] turns one host's view of the directory into the OpenFlow rules of that host's
 //!   integration bridge. The agent installs them; what they mean is in `docs/dataplane.md`.
+//! - [`explain`] says what each of these rules is for, in words.
 //! - [`carry`] makes connections under way pass a member's security rules at its new host.
 //! - [`underlay`]: who takes part in what the tunnels run in.
 //!
@@ -14,6 +15,7 @@
 
 pub mod carry;
 pub mod directory;
+pub mod explain;
 pub mod projection;
 pub mod underlay;
 

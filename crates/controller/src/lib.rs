@@ -10,6 +10,7 @@
 //! | [`registry`] | clusters, members and hosts; link, update, unlink; who is told what |
 //! | [`events`] | what happened, numbered |
 //! | [`engine`] | migrations |
+//! | `flowview` | what switches hold, do and carry, over all hosts |
 //! | [`lisp`] | the LISP Map-Server, a projection of the directory |
 //! | [`underlay`] | what tunnels run in: who takes part, keys |
 //! | [`service`] | the API's questions, answered by all of these |
@@ -24,6 +25,7 @@ pub mod directory;
 pub mod engine;
 mod error;
 pub mod events;
+mod flowview;
 pub mod hosts;
 pub mod lisp;
 mod problems;

@@ -4,17 +4,21 @@ use crate::agents::admission::{Admission, AdmissionError};
 use crate::engine::Engine;
 use crate::lisp::Lisp;
 use crate::underlay::{TurnError, Underlay};
-use crate::{Events, Hosts, Registry, problems};
+use crate::{Events, Hosts, Registry, flowview, problems};
 use api::view::{
-    Cluster, Endpoint, Host, JoinToken, LispMapping, LispMappingSpec, LispSite, LispSiteSpec,
-    Placed, Site, Underlay as ShownUnderlay, UnderlayHost, Vm,
+    Cluster, Endpoint, Flows, Host, JoinToken, LispMapping, LispMappingSpec, LispSite,
+    LispSiteSpec, Placed, Site, Underlay as ShownUnderlay, UnderlayHost, Vm,
 };
 use api::{Problem, Service};
 use async_trait::async_trait;
+use model::flows::FlowsAsked;
 use model::libvirt::Found;
 use model::limits::Limits;
+use model::links::Links;
 use model::migration::{Migration, Options, Plan};
+use model::trace::{Question, Trace};
 use model::{ClusterName, HostName, Member, MigrationId, SecurityRule, SiteName, VmName};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 /// What answers the API.
@@ -142,6 +146,21 @@ impl Service for Controlling {
 
     async fn endpoints(&self) -> Result<Vec<Endpoint>, Problem> {
         Ok(self.registry.show_endpoints().await)
+    }
+
+    async fn flows(&self, host: &HostName, asked: FlowsAsked) -> Result<Flows, Problem> {
+        if self.registry.site_of(host).await.is_none() {
+            return Err(api::service::no_such_host(host));
+        }
+        flowview::flows(&self.hosts, host, asked).await
+    }
+
+    async fn trace(&self, question: Question) -> Result<Trace, Problem> {
+        flowview::trace(&self.hosts, &self.registry, &question).await
+    }
+
+    async fn links(&self, over_ms: u32) -> Result<BTreeMap<HostName, Links>, Problem> {
+        Ok(flowview::links(&self.hosts, over_ms).await)
     }
 
     async fn plan(

@@ -160,6 +160,21 @@ pub enum Answer {
         /// Packets.
         packets: u64,
     },
+    /// Rules of the switch, or a part of them.
+    Flows {
+        /// The part.
+        part: Box<crate::flows::FlowsPart>,
+    },
+    /// What the switch would do with a packet.
+    Traced {
+        /// All of it.
+        traced: Box<crate::trace::Traced>,
+    },
+    /// What ports and tunnels carry.
+    Links {
+        /// All of it.
+        links: Box<crate::links::Links>,
+    },
 }
 
 /// Something that happened on a host.

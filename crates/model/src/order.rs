@@ -259,6 +259,21 @@ pub enum Order {
         /// What to look at.
         survey: Box<crate::facts::Survey>,
     },
+    /// What rules does the switch have? Answered by [`crate::news::Answer::Flows`].
+    ReadFlows {
+        /// Which ones.
+        asked: Box<crate::flows::FlowsAsked>,
+    },
+    /// What would the switch do with this packet? Sends none. Answered by [`crate::news::Answer::Traced`].
+    Trace {
+        /// The packet, and where it comes in.
+        probe: Box<crate::trace::Probe>,
+    },
+    /// What do ports and tunnels carry? Answered by [`crate::news::Answer::Links`].
+    ReadLinks {
+        /// Read twice, this far apart, for rates, ms; once when 0. At most [`crate::flows::LONGEST_MS`].
+        over_ms: u32,
+    },
 }
 
 /// A row that is gone.

@@ -79,6 +79,7 @@
 //! | [`connection`] | negotiation, keepalive, matching of answers; no I/O |
 //! | [`client`] | sockets |
 //! | [`describe`] | hexadecimal lines to JSON and back, for people |
+//! | [`ofctl`] | rules as `ovs-ofctl` writes them, for people |
 
 pub mod action;
 mod address;
@@ -90,6 +91,7 @@ mod flow_match;
 mod instruction;
 pub mod message;
 pub mod multipart;
+pub mod ofctl;
 pub mod oxm;
 mod wire;
 

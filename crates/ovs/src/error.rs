@@ -201,6 +201,9 @@ pub enum Error {
         /// Why it failed.
         source: std::io::Error,
     },
+    /// A packet that is traced has no place to come in.
+    #[error(transparent)]
+    NoWayIn(#[from] crate::trace::NoWayIn),
     /// No free port number is left.
     #[error("no free OpenFlow port number is left on icint0; unlink members that are not needed")]
     PortsExhausted,

@@ -8,6 +8,8 @@
 //!   directory and the rules that follow from it (computed by `control::projection`), gates.
 //! - [`conntrack`] reads the switch's table of connections; [`Host::connections`] and [`Host::carry`] take
 //!   them along when their member moves.
+//! - [`flows`] reads the rules back and says what each is for; [`mod@trace`] asks the switch what it would do with a
+//!   packet; [`links`] counts what ports and tunnels carry.
 //! - [`TapIo`] watches, fills and asks a VM's port below the switch.
 //! - [`config`] checks what a host is told, and the MTU that is left for members.
 //! - Below: [`netns`], [`netlink`], [`tap`], [`frames`], [`probe`], [`unixctl`], [`neighbours`].
@@ -26,6 +28,7 @@ pub mod daemons;
 mod database;
 pub mod descriptor;
 pub mod error;
+pub mod flows;
 pub mod frames;
 pub mod gate;
 pub mod gateway;
@@ -33,6 +36,7 @@ mod held;
 pub mod host;
 mod keep;
 pub mod link;
+pub mod links;
 pub mod names;
 pub mod neighbours;
 pub mod netlink;
@@ -43,6 +47,7 @@ mod secured;
 mod switch;
 pub mod tap;
 pub mod tapio;
+pub mod trace;
 mod underlay;
 pub mod unixctl;
 

@@ -7,7 +7,7 @@ use crate::error::{Error, Result};
 use control::projection::{Change, Cookie};
 use openflow::FlowMod;
 use openflow::client::{Client, ClientError};
-use openflow::multipart::FlowStatsRequest;
+use openflow::multipart::{FlowStats, FlowStatsRequest};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
@@ -103,6 +103,14 @@ impl Switch {
             .commit_bundle(batch.0)
             .await
             .map_err(|error| refused(what, error))
+    }
+
+    /// Rules with their counters, everybody's.
+    pub(crate) async fn flows(&self, request: FlowStatsRequest) -> Result<Vec<FlowStats>> {
+        let what = "read the rules back";
+        let client = self.client(what)?;
+        let rules = client.dump_flows(request).await;
+        rules.map_err(|error| refused(what, error))
     }
 
     /// Table and cookie of every rule of ours.

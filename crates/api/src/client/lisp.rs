@@ -61,7 +61,7 @@ impl Client {
 }
 
 /// Text as one part of an address (RFC 3986, section 2.1).
-fn escaped(text: &str) -> String {
+pub(super) fn escaped(text: &str) -> String {
     let mut escaped = String::with_capacity(text.len() * 3);
     for byte in text.bytes() {
         match byte {

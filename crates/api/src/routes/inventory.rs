@@ -1,6 +1,6 @@
 //! What there is: clouds, hosts, VMs, endpoints, and all of it as one tree.
 
-use super::extract::Named;
+use super::extract::{Asked, Named};
 use super::{App, to_the_end};
 use crate::problem::Problem;
 use crate::schema;
@@ -10,6 +10,7 @@ use axum::extract::State;
 use axum::http::StatusCode;
 use model::libvirt::Found;
 use model::{HostName, SiteName};
+use serde::Deserialize;
 
 /// Every cloud, by name. Those of provider `kvm` are sites of our own agents.
 #[utoipa::path(
@@ -142,14 +143,27 @@ pub(super) async fn endpoints(State(app): State<App>) -> Result<Json<Vec<Endpoin
     app.endpoints().await.map(Json)
 }
 
-/// Sites, their hosts, what is on them, and the networks across.
+/// How the tree is asked for.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct HowTopology {
+    #[serde(default)]
+    rates_ms: u32,
+}
+
+/// Sites, their hosts, what is on them, and what goes between them.
 #[utoipa::path(
     get, path = "/v1/topology", tag = "directory", operation_id = "topology",
+    params(("rates_ms" = Option<u32>, Query, description = "Read counters twice, so far apart, for rates, ms; at most 60,000")),
     responses(
         (status = 200, description = "The tree", body = Topology),
         (status = "default", description = "What went wrong", body = Problem, content_type = "application/problem+json"),
     ),
 )]
-pub(super) async fn topology(State(app): State<App>) -> Result<Json<Topology>, Problem> {
-    app.topology().await.map(Json)
+pub(super) async fn topology(
+    State(app): State<App>,
+    Asked(how): Asked<HowTopology>,
+) -> Result<Json<Topology>, Problem> {
+    let apart = super::flows::apart(how.rates_ms)?;
+    app.topology(apart).await.map(Json)
 }

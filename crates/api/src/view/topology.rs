@@ -1,7 +1,8 @@
 //! Sites, their hosts and what is on them, as one tree.
 
-use super::{Cluster, Endpoint, Host, Site, Vm};
+use super::{Cluster, Endpoint, Host, OutsideMember, Site, Tunnel, Underway, Vm};
 use crate::schema;
+use model::links::PortSeen;
 use model::vm::VmState;
 use model::{ClusterName, Encap, Epoch, HostName, Mac, SiteName, VmName};
 use serde::{Deserialize, Serialize};
@@ -16,6 +17,15 @@ pub struct Topology {
     pub sites: Vec<TopologySite>,
     /// The clusters' networks, by name.
     pub networks: Vec<Network>,
+    /// What each host sends to each other one.
+    #[serde(default)]
+    pub tunnels: Vec<Tunnel>,
+    /// Endpoints on no host of ours.
+    #[serde(default)]
+    pub outside: Vec<OutsideMember>,
+    /// Migrations that have not ended.
+    #[serde(default)]
+    pub migrations: Vec<Underway>,
 }
 
 /// A site and its hosts.
@@ -45,6 +55,10 @@ pub struct TopologyHost {
     pub underlay: IpAddr,
     /// The members whose locator is this host.
     pub members: Vec<PlacedMember>,
+    /// Its switch's ports; none while its agent is away.
+    #[serde(default)]
+    #[schema(value_type = Vec<schema::PortSeen>, required = false)]
+    pub ports: Vec<PortSeen>,
 }
 
 /// A member at its place.
@@ -108,6 +122,7 @@ impl Topology {
                 let hosts: BTreeSet<HostName> = endpoints
                     .iter()
                     .filter(|endpoint| endpoint.entry.cluster == cluster.spec.name)
+                    .filter(|endpoint| !endpoint.entry.locator.is_outside())
                     .map(|endpoint| endpoint.entry.locator.host.clone())
                     .collect();
                 Network {
@@ -144,6 +159,7 @@ impl Topology {
                         up: host.up,
                         underlay: host.underlay,
                         members: on(&host.name),
+                        ports: Vec::new(),
                     })
                     .collect(),
                 name: site.name,
@@ -151,6 +167,15 @@ impl Topology {
                 up: site.up,
             })
             .collect();
-        Self { sites, networks }
+        let outside = endpoints
+            .iter()
+            .filter(|endpoint| endpoint.entry.locator.is_outside());
+        Self {
+            sites,
+            networks,
+            tunnels: Vec::new(),
+            outside: outside.map(OutsideMember::of).collect(),
+            migrations: Vec::new(),
+        }
     }
 }

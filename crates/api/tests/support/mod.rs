@@ -2,6 +2,10 @@
 
 #![allow(dead_code, unreachable_pub, missing_docs)]
 
+mod flows;
+
+pub use flows::{asked, question};
+
 use api::server::UnixServer;
 use api::view::{
     Cluster, Endpoint, Host, JoinToken, LispKey, LispLocator, LispMapping, LispMappingSpec,
@@ -403,6 +407,31 @@ impl Service for Fake {
             }],
             obstacles: vec!["it has a TPM".into()],
         }])
+    }
+
+    async fn flows(
+        &self,
+        host: &model::HostName,
+        _: model::flows::FlowsAsked,
+    ) -> Result<api::view::Flows, Problem> {
+        match host.as_str() {
+            "north-1" => Ok(flows::flows(host)),
+            _ => Err(api::service::no_such_host(host)),
+        }
+    }
+
+    async fn trace(
+        &self,
+        question: model::trace::Question,
+    ) -> Result<model::trace::Trace, Problem> {
+        Ok(flows::trace(&question))
+    }
+
+    async fn links(
+        &self,
+        _: u32,
+    ) -> Result<std::collections::BTreeMap<model::HostName, model::links::Links>, Problem> {
+        Ok([(name("north-1"), flows::links())].into())
     }
 
     async fn hosts(&self) -> Result<Vec<Host>, Problem> {

@@ -39,7 +39,11 @@ pub(super) fn patience(order: &Order) -> Duration {
         | Order::DescribeDomain { .. }
         | Order::Unlink { .. }
         | Order::MeasureDelays { .. }
+        | Order::Trace { .. }
         | Order::Survey { .. } => seconds(20),
+        // Read twice, so far apart.
+        Order::ReadFlows { asked } => seconds(20) + ms(f64::from(asked.over_ms)),
+        Order::ReadLinks { over_ms } => seconds(20) + ms(f64::from(*over_ms)),
         // Its disks may have to be made from images first.
         Order::StartVm { member, .. } => seconds(60 + copied(member) / SLOW),
         Order::StopVm { .. }

@@ -101,7 +101,7 @@ async fn sites_hosts_and_topology_are_shown() {
     let names: Vec<&str> = sites.iter().map(|site| site.name.as_str()).collect();
     assert_eq!(names, ["north", "office", "south"]);
     assert_eq!((sites[0].vms, sites[0].up), (2, true));
-    assert_eq!(bed.service.topology().await.unwrap().networks.len(), 1);
+    assert_eq!(bed.service.topology(0).await.unwrap().networks.len(), 1);
     drop(agent);
     super::bed::until(|| !bed.service.hosts.is_connected(&north.name)).await;
     let sites = bed.service.sites().await.unwrap();

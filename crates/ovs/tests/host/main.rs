@@ -5,6 +5,7 @@
 
 mod bonds;
 mod bridged;
+mod flows;
 mod gateway;
 mod guard;
 mod machine;

@@ -57,7 +57,7 @@ pub(super) async fn sites(asking: Asking) -> Result<(), Failure> {
 pub(super) async fn topology(asking: Asking) -> Result<(), Failure> {
     print(
         asking.format,
-        &asking.client.topology().await?,
+        &asking.client.topology(0).await?,
         show::topology,
     )
 }
