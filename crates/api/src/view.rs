@@ -3,9 +3,11 @@
 //! Plans, migrations, events and members cross the API as the model's own types; [`crate::schema`]
 //! describes those for OpenAPI. Here are the views that put several of them together.
 
+mod dns;
 mod lisp;
 mod topology;
 
+pub use dns::{DnsPublish, DnsRecord, DnsState};
 pub use lisp::{
     LispKey, LispLocator, LispMapping, LispMappingSpec, LispSite, LispSiteSpec, LispSource,
 };

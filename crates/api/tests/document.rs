@@ -22,6 +22,7 @@ get /v1/clouds/{cloud}
 get /v1/clusters
 get /v1/clusters/{cluster}
 get /v1/clusters/{cluster}/members/{member}/security
+get /v1/dns
 get /v1/endpoints
 get /v1/events
 get /v1/hosts
@@ -37,6 +38,7 @@ get /v1/openapi.json
 get /v1/problems/{kind}
 get /v1/topology
 get /v1/vms
+post /v1/dns/publish
 post /v1/join-tokens
 post /v1/migrations
 post /v1/migrations/{id}/cancel

@@ -39,6 +39,9 @@ pub struct ControllerConfig {
     /// The LISP Map-Server; none when it is not given.
     #[serde(default)]
     pub lisp: Option<crate::lisp::LispConfig>,
+    /// Dynamic DNS; none when it is not given.
+    #[serde(default)]
+    pub dns: Option<::dns::config::DnsConfig>,
 }
 
 fn socket() -> PathBuf {

@@ -10,6 +10,7 @@
 //! | [`registry`] | clusters, members and hosts; link, update, unlink; who is told what |
 //! | [`events`] | what happened, numbered |
 //! | [`engine`] | migrations |
+//! | [`dns`] | names in the DNS, a projection of the directory |
 //! | [`lisp`] | the LISP Map-Server, a projection of the directory |
 //! | [`service`] | the API's questions, answered by all of these |
 //!
@@ -20,6 +21,7 @@ pub mod agents;
 pub mod clock;
 pub mod config;
 pub mod directory;
+pub mod dns;
 pub mod engine;
 mod error;
 pub mod events;

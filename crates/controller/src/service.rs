@@ -5,8 +5,8 @@ use crate::engine::Engine;
 use crate::lisp::Lisp;
 use crate::{Events, Hosts, Registry, problems};
 use api::view::{
-    Cluster, Endpoint, Host, JoinToken, LispMapping, LispMappingSpec, LispSite, LispSiteSpec,
-    Placed, Site, Vm,
+    Cluster, DnsPublish, DnsRecord, Endpoint, Host, JoinToken, LispMapping, LispMappingSpec,
+    LispSite, LispSiteSpec, Placed, Site, Vm,
 };
 use api::{Problem, Service};
 use async_trait::async_trait;
@@ -28,6 +28,8 @@ pub struct Controlling {
     pub engine: Arc<Engine>,
     /// The LISP Map-Server, where there is one.
     pub lisp: Option<Lisp>,
+    /// Dynamic DNS, where names are published.
+    pub names: Option<crate::dns::Names>,
     pub(crate) admission: Admission,
     /// What join tokens tell agents to dial.
     pub(crate) dial: String,
@@ -198,6 +200,14 @@ impl Service for Controlling {
         self.lisp()?.remove_mapping(eid).await
     }
 
+    async fn dns_records(&self) -> Result<Vec<DnsRecord>, Problem> {
+        Ok(self.names()?.show())
+    }
+
+    async fn publish_dns(&self, wish: DnsPublish) -> Result<Vec<DnsRecord>, Problem> {
+        self.names()?.again(&wish).await
+    }
+
     async fn join_token(&self) -> Result<JoinToken, Problem> {
         let fresh = self.admission.token().await.map_err(|error| match error {
             AdmissionError::Store(error) => problems::store(&error),
@@ -213,6 +223,10 @@ impl Service for Controlling {
 }
 
 impl Controlling {
+    fn names(&self) -> Result<&crate::dns::Names, Problem> {
+        self.names.as_ref().ok_or_else(api::service::no_dynamic_dns)
+    }
+
     fn lisp(&self) -> Result<&Lisp, Problem> {
         self.lisp.as_ref().ok_or_else(api::service::no_map_server)
     }

@@ -1,6 +1,7 @@
 //! What can be typed. No behaviour: `command` does what is said here.
 
 mod clusters;
+mod dns;
 mod experiment;
 mod host_side;
 mod lab;
@@ -11,6 +12,7 @@ mod security;
 mod xtr;
 
 pub(crate) use clusters::{ClusterCommand, LinkArgs, OfCluster, UnlinkArgs, UpdateArgs};
+pub(crate) use dns::DnsCommand;
 pub(crate) use experiment::{ExperimentCommand, Scenario3Args};
 pub(crate) use host_side::{
     AgentArgs, DecodeCommand, LispArgs, LispContents, OpenFlowArgs, ServeArgs,
@@ -151,6 +153,9 @@ pub(crate) enum Command {
     /// Show and change sites and mappings of the LISP Map-Server
     #[command(subcommand)]
     Lisp(LispCommand),
+    /// Show names that follow members in the DNS, and publish them again
+    #[command(subcommand)]
+    Dns(DnsCommand),
     /// Show what happens
     Events(EventArgs),
 

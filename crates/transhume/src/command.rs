@@ -2,6 +2,7 @@
 
 mod clusters;
 mod decode;
+mod dns;
 mod inventory;
 mod journeys;
 mod lab;
@@ -56,6 +57,7 @@ pub(crate) fn run(cli: Cli) -> Result<(), Failure> {
         Command::Migration(command) => wait(journeys::run(ask()?, command)),
         Command::Limits(command) => wait(limits::run(ask()?, command)),
         Command::Lisp(command) => wait(lisp::run(ask()?, command)),
+        Command::Dns(command) => wait(dns::run(ask()?, command)),
         Command::Events(args) => wait(journeys::events(ask()?, args)),
         Command::Serve(args) => services::serve(args),
         Command::Agent(args) => services::agent(args),

@@ -1,6 +1,7 @@
 //! Answers as tables and sentences. Pure: values in, text out.
 
 mod clusters;
+mod dns;
 mod domains;
 mod events;
 mod inventory;
@@ -11,6 +12,7 @@ mod plans;
 mod topology;
 
 pub(crate) use clusters::{cluster, clusters, endpoints, vms};
+pub(crate) use dns::dns_records;
 pub(crate) use domains::{FoundDomain, domains};
 pub(crate) use events::event;
 pub(crate) use inventory::{hosts, join_token, sites};
