@@ -17,6 +17,9 @@ pub struct Content {
     /// A TXT record beside them.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub text: Option<String>,
+    /// A provider takes the address that it sees (dyndns2).
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub seen: bool,
 }
 
 impl Content {
@@ -26,12 +29,21 @@ impl Content {
             ttl,
             addresses: addresses.into_iter().collect(),
             text: None,
+            seen: false,
+        }
+    }
+
+    /// The address that the provider sees.
+    pub fn as_seen(ttl: u32) -> Self {
+        Self {
+            seen: true,
+            ..Self::addresses(ttl, [])
         }
     }
 
     /// Nothing at all: the name is taken away.
     pub fn is_empty(&self) -> bool {
-        self.addresses.is_empty() && self.text.is_none()
+        self.addresses.is_empty() && self.text.is_none() && !self.seen
     }
 }
 

@@ -56,6 +56,7 @@ pub fn wanted(
             ttl: zone.ttl_seconds,
             addresses,
             text,
+            seen: false,
         },
         epoch: row.epoch.0,
     })

@@ -19,6 +19,9 @@ pub const USER_AGENT: &str = concat!("Transhume/", env!("CARGO_PKG_VERSION"), " 
 /// which it has not.
 pub fn query(change: &Change) -> Option<String> {
     let content = change.content.as_ref()?;
+    if content.seen {
+        return Some(format!("hostname={}", change.name));
+    }
     let first = |v4: bool| {
         content
             .addresses

@@ -7,7 +7,7 @@ mod tcp;
 pub use secret::SecretError;
 
 use crate::DnsName;
-use crate::config::Zone;
+use crate::config::{Dyndns2, Rfc2136, Zone};
 use crate::publish::{Ability, Answer, Job, Work};
 use http::Provider;
 use tcp::Servers;
@@ -52,21 +52,33 @@ impl Sender {
     pub fn open(zone: &Zone) -> Result<Self, EdgeError> {
         zone.check()?;
         match (&zone.rfc2136, &zone.dyndns2) {
-            (Some(rfc2136), _) => {
-                let servers = Servers::open(&zone.zone, rfc2136);
-                let secret = |cause| EdgeError::Secret {
-                    zone: zone.zone.clone(),
-                    cause,
-                };
-                Ok(Self::Rfc2136(Box::new(servers.map_err(secret)?)))
-            }
-            (None, Some(dyndns2)) => Ok(Self::Dyndns2(Box::new(Provider::open(
-                &zone.zone, dyndns2,
-            )?))),
+            (Some(rfc2136), _) => Self::rfc2136(&zone.zone, rfc2136),
+            (None, Some(dyndns2)) => Self::dyndns2(&zone.zone, dyndns2),
             (None, None) => {
                 Err(crate::config::InvalidConfig::OneProtocol(zone.zone.clone()).into())
             }
         }
+    }
+
+    /// A zone's servers.
+    ///
+    /// # Errors
+    /// There is no secret.
+    pub fn rfc2136(zone: &DnsName, config: &Rfc2136) -> Result<Self, EdgeError> {
+        let secret = |cause| EdgeError::Secret {
+            zone: zone.clone(),
+            cause,
+        };
+        let servers = Servers::open(zone, config).map_err(secret)?;
+        Ok(Self::Rfc2136(Box::new(servers)))
+    }
+
+    /// A provider; errors name this zone.
+    ///
+    /// # Errors
+    /// There is no password, or nobody to vouch for the provider.
+    pub fn dyndns2(zone: &DnsName, config: &Dyndns2) -> Result<Self, EdgeError> {
+        Ok(Self::Dyndns2(Box::new(Provider::open(zone, config)?)))
     }
 
     /// What it can do, and how many servers there are; names are marked with `owner` where it can compare.
