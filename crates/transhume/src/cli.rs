@@ -15,7 +15,7 @@ pub(crate) use clusters::{ClusterCommand, LinkArgs, OfCluster, UnlinkArgs, Updat
 pub(crate) use dns::DnsCommand;
 pub(crate) use experiment::{ExperimentCommand, Scenario3Args};
 pub(crate) use host_side::{
-    AgentArgs, DecodeCommand, LispArgs, LispContents, OpenFlowArgs, ServeArgs,
+    AgentArgs, DecodeCommand, LispArgs, LispContents, OpenFlowArgs, Role, ServeArgs,
 };
 pub(crate) use lab::{BenchArgs, CompareArgs, DemoArgs, ExecArgs, LabArgs, LabCommand, UpArgs};
 pub(crate) use limits::LimitsCommand;

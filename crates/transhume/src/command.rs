@@ -10,9 +10,10 @@ mod limits;
 mod lisp;
 mod security;
 mod services;
+mod watchdog;
 mod xtr;
 
-use crate::cli::{Cli, Command, Format, HostCommand, ListOf, VmCommand};
+use crate::cli::{Cli, Command, Format, HostCommand, ListOf, Role, VmCommand};
 use crate::failure::{Exit, Failure};
 use crate::{connect, logging};
 use api::Client;
@@ -60,6 +61,7 @@ pub(crate) fn run(cli: Cli) -> Result<(), Failure> {
         Command::Dns(command) => wait(dns::run(ask()?, command)),
         Command::Events(args) => wait(journeys::events(ask()?, args)),
         Command::Serve(args) => services::serve(args),
+        Command::Agent(args) if args.role == Role::GuestWatchdog => watchdog::run(args, format),
         Command::Agent(args) => services::agent(args),
         Command::Xtr(args) => xtr::run(args, format),
         Command::Experiment(command) => lab::experiment(command, format),

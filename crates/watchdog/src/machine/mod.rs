@@ -145,6 +145,7 @@ impl Watchdog {
             .is_some_and(|gateway| !gateway.failed && gateway.mac.is_some());
         self.seen = Some(seen);
         match reason {
+            Some(Reason::Started) => self.suspect_at(Reason::Started, now, now),
             Some(reason) => self.suspect(reason, now),
             // What does not answer for a moment is no other place.
             None if recovered => self.calm(Reason::GatewayGone),
@@ -308,6 +309,7 @@ impl Watchdog {
     /// An address that has changed by itself needs no renewal.
     fn first_of(&self, reason: Reason) -> Option<Step> {
         self.at_least(match reason {
+            Reason::Started => Step::Names,
             Reason::Address => Step::Tunnel,
             _ => Step::Renew,
         })
@@ -316,7 +318,7 @@ impl Watchdog {
     fn start(&mut self, reason: Reason, first: Option<Step>, noticed: Duration, now: Duration) {
         self.runs += 1;
         self.strange_until = match reason {
-            Reason::GatewayChanged => Duration::ZERO,
+            Reason::Started | Reason::Address | Reason::GatewayChanged => Duration::ZERO,
             _ => now + STRANGE,
         };
         self.again = None;

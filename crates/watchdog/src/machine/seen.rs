@@ -33,6 +33,8 @@ pub struct Seen {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Reason {
+    /// The watchdog has just started: names may lead anywhere.
+    Started,
     /// Addresses or the gateway's address have changed, by somebody else's doing.
     Address,
     /// The gateway does not answer.
@@ -49,6 +51,7 @@ impl Reason {
     /// One plain sentence.
     pub fn sentence(self) -> &'static str {
         match self {
+            Self::Started => "the watchdog has just started",
             Self::Address => "its address or gateway has changed",
             Self::GatewayGone => "the gateway does not answer",
             Self::Unreachable => "the target is not reached",
@@ -67,7 +70,8 @@ impl Watchdog {
         self.addresses.clone_from(&seen.addresses);
         self.learn(seen);
         self.link_lost = !seen.up;
-        None
+        let named = self.tuning.steps.contains(&super::Step::Names);
+        (named && !seen.addresses.is_empty()).then_some(Reason::Started)
     }
 
     /// What a look means beside the one before.
