@@ -29,8 +29,8 @@ wanted="ovs-vswitchd:openvswitch-switch ovs-ofctl:openvswitch-common ovsdb-serve
     unshare:util-linux mke2fs:e2fsprogs python3:python3 gcc:gcc make:make pkg-config:pkg-config
     update-ca-certificates:ca-certificates"
 
-# What only tests run: independent implementations of protocols.
-wanted_by_tests="tshark:tshark wireguard-go:wireguard-go wg:wireguard-tools"
+# What only tests run: independent implementations of protocols, servers of names and addresses.
+wanted_by_tests="tshark:tshark wireguard-go:wireguard-go wg:wireguard-tools knotd:knot kdig:knot-dnsutils dnsmasq:dnsmasq-base"
 
 # QEMU's live migration as we drive it was measured on 10.0; Debian 12 has that in its backports only.
 qemu_least=10
@@ -116,7 +116,8 @@ install_packages() {
     [ "$(id -u)" = 0 ] || command -v sudo >/dev/null 2>&1 \
         || die "packages are missing ($(echo $missing | tr '\n' ' ')) and there is no sudo; run scripts/setup.sh as root once"
     codename=$(. /etc/os-release && echo "${VERSION_CODENAME:-}")
-    had_switch=no had_libvirt=no
+    had_switch=no had_libvirt=no had_knot=no
+    command -v knotd >/dev/null 2>&1 && had_knot=yes
     command -v ovs-vswitchd >/dev/null 2>&1 && had_switch=yes
     command -v libvirtd >/dev/null 2>&1 && had_libvirt=yes
     say "will install with apt:" $missing
@@ -137,6 +138,9 @@ install_packages() {
     if [ $had_switch = no ] && [ -d /run/systemd/system ]; then
         # We start switches of our own; the system's one came with the package only.
         as_root systemctl disable --quiet --now openvswitch-switch.service 2>/dev/null || true
+    fi
+    if [ $had_knot = no ] && command -v knotd >/dev/null 2>&1 && [ -d /run/systemd/system ]; then
+        as_root systemctl disable --quiet --now knot.service 2>/dev/null || true
     fi
     if [ $had_libvirt = no ] && [ -d /run/systemd/system ]; then
         as_root systemctl disable --quiet --now libvirtd.service libvirtd.socket libvirtd-ro.socket libvirtd-admin.socket \

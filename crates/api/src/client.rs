@@ -3,6 +3,7 @@
 //! One connection a request: the client is for people's commands and tests, and a connection to a
 //! unix socket costs some 50 µs. A client is cheap to clone.
 
+mod dns;
 mod flows;
 mod lisp;
 mod sse;

@@ -4,6 +4,7 @@
 //! document is made from the routes themselves, so that it cannot miss one.
 
 mod clusters;
+mod dns;
 mod events;
 mod extract;
 mod flows;
@@ -48,6 +49,7 @@ pub(crate) type App = Arc<dyn Service>;
         (name = "clouds", description = "Clouds and hosts"),
         (name = "directory", description = "Where every endpoint is"),
         (name = "lisp", description = "The LISP Map-Server: sites and mappings"),
+        (name = "dns", description = "Dynamic DNS: names of members, and what was last published"),
         (name = "migrations", description = "Plans and migrations"),
         (name = "events", description = "What happens, in order"),
         (name = "about", description = "The API itself"),
@@ -94,6 +96,8 @@ fn parts() -> (Router<App>, Document) {
             lisp::put_mapping,
             lisp::delete_mapping
         ))
+        .routes(routes!(dns::list))
+        .routes(routes!(dns::publish))
         .routes(routes!(events::events))
         .split_for_parts()
 }

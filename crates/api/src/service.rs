@@ -2,8 +2,8 @@
 
 use crate::Problem;
 use crate::view::{
-    Cluster, Endpoint, Flows, Host, JoinToken, LispMapping, LispMappingSpec, LispSite,
-    LispSiteSpec, Placed, Site, Topology, Underlay, UnderlayHost, Vm,
+    Cluster, DnsPublish, DnsRecord, Endpoint, Flows, Host, JoinToken, LispMapping, LispMappingSpec,
+    LispSite, LispSiteSpec, Placed, Site, Topology, Underlay, UnderlayHost, Vm,
 };
 use async_trait::async_trait;
 use futures::stream::BoxStream;
@@ -227,6 +227,24 @@ pub trait Service: Send + Sync + 'static {
     async fn delete_lisp_mapping(&self, _: &str) -> Result<(), Problem> {
         Err(no_map_server())
     }
+
+    /// Every name of dynamic DNS, by zone and name.
+    async fn dns_records(&self) -> Result<Vec<DnsRecord>, Problem> {
+        Err(no_dynamic_dns())
+    }
+
+    /// Publishes names again, also where they were stopped; returns all names as they stand then.
+    async fn publish_dns(&self, _: DnsPublish) -> Result<Vec<DnsRecord>, Problem> {
+        Err(no_dynamic_dns())
+    }
+}
+
+/// What is answered where no names are published.
+pub fn no_dynamic_dns() -> Problem {
+    Problem::refused(
+        "This controller publishes no names.",
+        "Give its configuration a table [dns] with zones (docs/dns.md), and start it again.",
+    )
 }
 
 /// What is answered about a host that never joined.

@@ -3,11 +3,13 @@
 //! Plans, migrations, events and members cross the API as the model's own types; [`crate::schema`]
 //! describes those for OpenAPI. Here are the views that put several of them together.
 
+mod dns;
 mod flows;
 mod lisp;
 mod topology;
 mod underlay;
 
+pub use dns::{DnsPublish, DnsRecord, DnsState};
 pub use flows::{Flows, OutsideMember, Tunnel, Underway};
 pub use lisp::{
     LispKey, LispLocator, LispMapping, LispMappingSpec, LispSite, LispSiteSpec, LispSource,

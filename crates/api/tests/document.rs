@@ -23,6 +23,7 @@ get /v1/clouds/{cloud}
 get /v1/clusters
 get /v1/clusters/{cluster}
 get /v1/clusters/{cluster}/members/{member}/security
+get /v1/dns
 get /v1/endpoints
 get /v1/events
 get /v1/hosts
@@ -42,6 +43,7 @@ get /v1/trace
 get /v1/underlay
 get /v1/vms
 post /v1/hosts/{host}/key
+post /v1/dns/publish
 post /v1/join-tokens
 post /v1/migrations
 post /v1/migrations/{id}/cancel

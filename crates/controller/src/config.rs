@@ -42,6 +42,9 @@ pub struct ControllerConfig {
     /// What hosts' tunnels run in; WireGuard when it is not given.
     #[serde(default)]
     pub underlay: crate::underlay::UnderlayConfig,
+    /// Dynamic DNS; none when it is not given.
+    #[serde(default)]
+    pub dns: Option<::dns::config::DnsConfig>,
 }
 
 fn socket() -> PathBuf {

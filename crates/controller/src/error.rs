@@ -45,6 +45,9 @@ pub enum ControllerError {
     /// Solicitations would name no address.
     #[error("the Map-Server has no address of its own: set `address` in [lisp], or listen at one")]
     LispAddress,
+    /// Dynamic DNS.
+    #[error("dynamic DNS: {0}")]
+    Dns(#[from] ::dns::edge::EdgeError),
     /// A folder or file.
     #[error("{}: {cause}; check that it exists and belongs to this user", path.display())]
     File {

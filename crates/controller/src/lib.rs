@@ -11,6 +11,7 @@
 //! | [`events`] | what happened, numbered |
 //! | [`engine`] | migrations |
 //! | `flowview` | what switches hold, do and carry, over all hosts |
+//! | [`dns`] | names in the DNS, a projection of the directory |
 //! | [`lisp`] | the LISP Map-Server, a projection of the directory |
 //! | [`underlay`] | what tunnels run in: who takes part, keys |
 //! | [`service`] | the API's questions, answered by all of these |
@@ -22,6 +23,7 @@ pub mod agents;
 pub mod clock;
 pub mod config;
 pub mod directory;
+pub mod dns;
 pub mod engine;
 mod error;
 pub mod events;

@@ -2,6 +2,7 @@
 
 use crate::agents::AgentsPort;
 use crate::agents::admission::Admission;
+use crate::dns::Names;
 use crate::engine::Engine;
 use crate::lisp::{Lisp, Opened};
 use crate::service::Controlling;
@@ -40,6 +41,7 @@ pub struct Controller {
     unix: UnixServer,
     tls: Option<TlsServer>,
     lisp: Option<Opened>,
+    names: Option<crate::dns::Opened>,
     service: Arc<Controlling>,
 }
 
@@ -80,6 +82,12 @@ impl Controller {
             }
             None => None,
         };
+        let names = match &config.dns {
+            Some(dns) => {
+                Some(Names::open(dns, store.clone(), registry.clone(), events.clone()).await?)
+            }
+            None => None,
+        };
         let admission = Admission::new(store, authority);
 
         let agents = AgentsPort::bind(
@@ -114,12 +122,14 @@ impl Controller {
             underlay,
             dial,
             lisp: lisp.as_ref().map(|opened| opened.lisp.clone()),
+            names: names.as_ref().map(|opened| opened.names.clone()),
         });
         Ok(Self {
             agents,
             unix,
             tls: api_tls,
             lisp,
+            names,
             service,
         })
     }
@@ -153,6 +163,9 @@ impl Controller {
         tasks.spawn(self.unix.serve(self.service.clone()));
         if let Some(lisp) = self.lisp {
             lisp.serve(&mut tasks);
+        }
+        if let Some(names) = self.names {
+            names.serve(&mut tasks);
         }
         tokio::select! {
             _ = tasks.join_next() => {}

@@ -6,8 +6,8 @@ use crate::lisp::Lisp;
 use crate::underlay::{TurnError, Underlay};
 use crate::{Events, Hosts, Registry, flowview, problems};
 use api::view::{
-    Cluster, Endpoint, Flows, Host, JoinToken, LispMapping, LispMappingSpec, LispSite,
-    LispSiteSpec, Placed, Site, Underlay as ShownUnderlay, UnderlayHost, Vm,
+    Cluster, DnsPublish, DnsRecord, Endpoint, Flows, Host, JoinToken, LispMapping, LispMappingSpec,
+    LispSite, LispSiteSpec, Placed, Site, Underlay as ShownUnderlay, UnderlayHost, Vm,
 };
 use api::{Problem, Service};
 use async_trait::async_trait;
@@ -33,6 +33,8 @@ pub struct Controlling {
     pub engine: Arc<Engine>,
     /// The LISP Map-Server, where there is one.
     pub lisp: Option<Lisp>,
+    /// Dynamic DNS, where names are published.
+    pub names: Option<crate::dns::Names>,
     pub(crate) admission: Admission,
     /// What hosts' tunnels run in.
     pub underlay: Underlay,
@@ -253,6 +255,14 @@ impl Service for Controlling {
         self.lisp()?.remove_mapping(eid).await
     }
 
+    async fn dns_records(&self) -> Result<Vec<DnsRecord>, Problem> {
+        Ok(self.names()?.show())
+    }
+
+    async fn publish_dns(&self, wish: DnsPublish) -> Result<Vec<DnsRecord>, Problem> {
+        self.names()?.again(&wish).await
+    }
+
     async fn join_token(&self) -> Result<JoinToken, Problem> {
         let fresh = self.admission.token().await.map_err(|error| match error {
             AdmissionError::Store(error) => problems::store(&error),
@@ -268,6 +278,10 @@ impl Service for Controlling {
 }
 
 impl Controlling {
+    fn names(&self) -> Result<&crate::dns::Names, Problem> {
+        self.names.as_ref().ok_or_else(api::service::no_dynamic_dns)
+    }
+
     fn lisp(&self) -> Result<&Lisp, Problem> {
         self.lisp.as_ref().ok_or_else(api::service::no_map_server)
     }

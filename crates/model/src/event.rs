@@ -63,4 +63,13 @@ pub enum What {
         /// One plain sentence.
         message: String,
     },
+    /// A name was published in the DNS, taken away, or cannot be.
+    Dns {
+        /// The name, or the zone where all of it is meant.
+        name: String,
+        /// True when the DNS says what it should.
+        published: bool,
+        /// What it leads to, or why not, in one sentence.
+        message: String,
+    },
 }

@@ -1,6 +1,7 @@
 //! What can be typed. No behaviour: `command` does what is said here.
 
 mod clusters;
+mod dns;
 mod experiment;
 mod host_side;
 mod lab;
@@ -12,9 +13,10 @@ mod underlay;
 mod xtr;
 
 pub(crate) use clusters::{ClusterCommand, LinkArgs, OfCluster, UnlinkArgs, UpdateArgs};
+pub(crate) use dns::DnsCommand;
 pub(crate) use experiment::{ExperimentCommand, Scenario3Args};
 pub(crate) use host_side::{
-    AgentArgs, DecodeCommand, LispArgs, LispContents, OpenFlowArgs, ServeArgs,
+    AgentArgs, DecodeCommand, LispArgs, LispContents, OpenFlowArgs, Role, ServeArgs,
 };
 pub(crate) use lab::{BenchArgs, CompareArgs, DemoArgs, ExecArgs, LabArgs, LabCommand, UpArgs};
 pub(crate) use limits::LimitsCommand;
@@ -156,6 +158,9 @@ pub(crate) enum Command {
     /// Show and change what hosts' tunnels run in
     #[command(subcommand)]
     Underlay(UnderlayCommand),
+    /// Show names that follow members in the DNS, and publish them again
+    #[command(subcommand)]
+    Dns(DnsCommand),
     /// Show what happens
     Events(EventArgs),
 

@@ -2,6 +2,7 @@
 
 mod clusters;
 mod decode;
+mod dns;
 mod inventory;
 mod journeys;
 mod lab;
@@ -10,9 +11,10 @@ mod lisp;
 mod security;
 mod services;
 mod underlay;
+mod watchdog;
 mod xtr;
 
-use crate::cli::{Cli, Command, Format, HostCommand, ListOf, VmCommand};
+use crate::cli::{Cli, Command, Format, HostCommand, ListOf, Role, VmCommand};
 use crate::failure::{Exit, Failure};
 use crate::{connect, logging};
 use api::Client;
@@ -61,8 +63,10 @@ pub(crate) fn run(cli: Cli) -> Result<(), Failure> {
         Command::Limits(command) => wait(limits::run(ask()?, command)),
         Command::Lisp(command) => wait(lisp::run(ask()?, command)),
         Command::Underlay(command) => wait(underlay::run(ask()?, command)),
+        Command::Dns(command) => wait(dns::run(ask()?, command)),
         Command::Events(args) => wait(journeys::events(ask()?, args)),
         Command::Serve(args) => services::serve(args),
+        Command::Agent(args) if args.role == Role::GuestWatchdog => watchdog::run(args, format),
         Command::Agent(args) => services::agent(args),
         Command::Wireguard(args) => services::wireguard(args),
         Command::Xtr(args) => xtr::run(args, format),

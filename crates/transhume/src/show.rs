@@ -1,6 +1,7 @@
 //! Answers as tables and sentences. Pure: values in, text out.
 
 mod clusters;
+mod dns;
 mod domains;
 mod events;
 mod inventory;
@@ -12,6 +13,7 @@ mod topology;
 mod underlay;
 
 pub(crate) use clusters::{cluster, clusters, endpoints, vms};
+pub(crate) use dns::dns_records;
 pub(crate) use domains::{FoundDomain, domains};
 pub(crate) use events::event;
 pub(crate) use inventory::{hosts, join_token, sites};

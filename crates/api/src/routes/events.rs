@@ -75,7 +75,10 @@ fn migration_of(event: &Event) -> Option<&MigrationId> {
         What::Phase { migration, .. }
         | What::Progress { migration, .. }
         | What::Ended { migration, .. } => Some(migration),
-        What::HostUp { .. } | What::HostDown { .. } | What::ClusterChanged { .. } => None,
+        What::HostUp { .. }
+        | What::HostDown { .. }
+        | What::ClusterChanged { .. }
+        | What::Dns { .. } => None,
     }
 }
 
@@ -87,6 +90,7 @@ fn frame(event: &Event) -> Option<Frame> {
         What::Phase { .. } => "phase",
         What::Progress { .. } => "progress",
         What::Ended { .. } => "ended",
+        What::Dns { .. } => "dns",
     };
     let data = serde_json::to_string(event)
         .inspect_err(|error| tracing::error!(%error, "an event cannot be written"))

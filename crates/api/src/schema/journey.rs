@@ -289,6 +289,8 @@ pub enum EventKind {
     Progress,
     /// A migration ended; with `migration`, `arrived`, `message`.
     Ended,
+    /// A name was published, or was not; with `name`, `published`, `message`.
+    Dns,
 }
 
 /// One event. Which of the optional members are there depends on `event`.
@@ -316,4 +318,8 @@ pub struct Event {
     pub progress: Option<Progress>,
     /// True when every VM arrived.
     pub arrived: Option<bool>,
+    /// The name in the DNS, or the zone where all of it is meant.
+    pub name: Option<String>,
+    /// True when the DNS says what it should.
+    pub published: Option<bool>,
 }

@@ -9,28 +9,60 @@ use model::{Entry, Locator, Nanos};
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 
-/// Moments of changes that are about to be stored. Clones share them.
-#[derive(Debug, Clone, Default)]
-pub struct Turns(Arc<Mutex<BTreeMap<Key, (Locator, Nanos)>>>);
+/// Moments of changes that are about to be stored. Clones share them, and read as one; [`Turns::another`] makes a
+/// reader of its own.
+#[derive(Debug, Clone)]
+pub struct Turns {
+    /// For each reader, what it has not taken yet.
+    readers: Arc<Mutex<Vec<Planned>>>,
+    reader: usize,
+}
+
+type Planned = BTreeMap<Key, (Locator, Nanos)>;
+
+impl Default for Turns {
+    fn default() -> Self {
+        Self {
+            readers: Arc::new(Mutex::new(vec![Planned::new()])),
+            reader: 0,
+        }
+    }
+}
 
 impl Turns {
     /// The next row that leads an endpoint to `locator` is due at `at`. Say it before the row is stored.
     pub fn plan(&self, key: &Key, locator: &Locator, at: Nanos) {
-        lock(&self.0).insert(key.clone(), (locator.clone(), at));
+        for planned in lock(&self.readers).iter_mut() {
+            planned.insert(key.clone(), (locator.clone(), at));
+        }
+    }
+
+    /// A reader beside this one: what one takes, the other still finds.
+    #[must_use]
+    pub fn another(&self) -> Self {
+        let mut readers = lock(&self.readers);
+        let planned = readers.get(self.reader).cloned().unwrap_or_default();
+        readers.push(planned);
+        Self {
+            readers: self.readers.clone(),
+            reader: readers.len() - 1,
+        }
     }
 
     /// The next row that leads an endpoint to `locator` is due as it comes. What was planned for another
     /// place stays: its row may be on its way still, and must not be told early.
     pub fn forget(&self, key: &Key, locator: &Locator) {
-        let mut planned = lock(&self.0);
-        if planned.get(key).is_some_and(|(there, _)| there == locator) {
-            planned.remove(key);
+        for planned in lock(&self.readers).iter_mut() {
+            if planned.get(key).is_some_and(|(there, _)| there == locator) {
+                planned.remove(key);
+            }
         }
     }
 
     /// When a row that has come is due; nothing means now.
-    pub(super) fn due(&self, row: &Entry, now: Nanos) -> Option<Nanos> {
-        let mut planned = lock(&self.0);
+    pub(crate) fn due(&self, row: &Entry, now: Nanos) -> Option<Nanos> {
+        let mut readers = lock(&self.readers);
+        let planned = readers.get_mut(self.reader)?;
         let (locator, at) = planned.get(&row.key())?;
         if *locator != row.locator {
             return None;
@@ -78,5 +110,15 @@ mod tests {
         turns.plan(&there.key(), &there.locator, Nanos(300));
         turns.forget(&there.key(), &there.locator);
         assert_eq!(turns.due(&there, Nanos(200)), None);
+    }
+    #[test]
+    fn what_one_reader_takes_another_still_finds() {
+        let lisp = Turns::default();
+        let dns = lisp.another();
+        let there = row("there");
+        lisp.plan(&there.key(), &there.locator, Nanos(100));
+        assert_eq!(lisp.clone().due(&there, Nanos(1)), Some(Nanos(100)));
+        assert_eq!(dns.due(&there, Nanos(1)), Some(Nanos(100)));
+        assert_eq!(dns.due(&there, Nanos(1)), None);
     }
 }

@@ -5,7 +5,10 @@ mod agent;
 mod bed;
 mod clusters;
 mod converging;
+mod dns;
 mod joining;
+#[path = "../../../dns/tests/servers/knot.rs"]
+mod knot;
 mod latency;
 mod linking;
 mod lisp;

@@ -146,6 +146,7 @@ mod tests {
                     address: IpAddr::from([10, 0, 0, number]),
                 },
                 epoch: model::Epoch(1),
+                seal: None,
             };
             view.entries.insert(entry.key(), entry);
         }

@@ -36,9 +36,20 @@ pub(crate) struct ServeArgs {
 #[command(after_help = "\
 A new host needs a token once, from `transhume host join-token`.
 
+In a machine that others move, without a switch and without a controller, the agent watches for another place and renews
+address, tunnel and names (docs/watchdog.md):
+  transhume agent --role guest-watchdog --config /etc/transhume/watchdog.toml
+  transhume agent --role guest-watchdog --status
+
 Example:
   transhume agent --config /etc/transhume/agent.toml")]
 pub(crate) struct AgentArgs {
+    /// What it is
+    #[arg(long, value_enum, default_value_t)]
+    pub(crate) role: Role,
+    /// Show how the watchdog of this machine stands, where --config or the usual place has its status
+    #[arg(long)]
+    pub(crate) status: bool,
     /// Configuration, TOML
     #[arg(long, value_name = "FILE")]
     pub(crate) config: Option<PathBuf>,
@@ -57,6 +68,16 @@ pub(crate) struct AgentArgs {
     /// File with the join token; read only until the host has joined
     #[arg(long, value_name = "FILE")]
     pub(crate) token_file: Option<PathBuf>,
+}
+
+/// What an agent is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Role {
+    /// The agent of a host: its switch and its VMs
+    #[default]
+    Host,
+    /// In a guest: notices another place, renews address, tunnel and names
+    GuestWatchdog,
 }
 
 #[derive(Debug, Subcommand)]

@@ -27,6 +27,13 @@ pub(super) fn serve(args: ServeArgs) -> Result<(), Failure> {
 }
 
 pub(super) fn agent(args: AgentArgs) -> Result<(), Failure> {
+    if args.status {
+        return Err(Failure::new(
+            Exit::Usage,
+            "only a guest's watchdog has a status of its own",
+            "Ask the controller about a host: `transhume host list`.",
+        ));
+    }
     let mut config = read(args.config.as_deref())?;
     lay(&mut config, "controller", args.controller);
     lay(&mut config, "host", args.host);
@@ -50,7 +57,7 @@ pub(super) fn wireguard(args: WireguardArgs) -> Result<(), Failure> {
 }
 
 /// Runs a service until it ends.
-fn until_the_end<E: std::error::Error + Send + 'static>(
+pub(super) fn until_the_end<E: std::error::Error + Send + 'static>(
     service: impl Future<Output = Result<(), E>> + Send + 'static,
 ) -> Result<(), Failure> {
     // On a worker: what comes in is handled by the thread that waits for it, not handed to this one.
@@ -73,7 +80,7 @@ pub(super) fn runtime() -> Result<tokio::runtime::Runtime, Failure> {
 }
 
 /// The configuration file as a table; empty without a file.
-fn read(file: Option<&Path>) -> Result<Table, Failure> {
+pub(super) fn read(file: Option<&Path>) -> Result<Table, Failure> {
     let Some(file) = file else {
         return Ok(Table::new());
     };
@@ -102,7 +109,10 @@ fn lay(config: &mut Table, key: &str, value: Option<impl Display>) {
 
 /// The configuration as the service understands it. A key that it does not understand is refused:
 /// a misspelt one must not pass as one that was left out.
-fn take<T: Serialize + DeserializeOwned>(config: Table, whose: &str) -> Result<T, Failure> {
+pub(super) fn take<T: Serialize + DeserializeOwned>(
+    config: Table,
+    whose: &str,
+) -> Result<T, Failure> {
     let wrong = |what: &dyn Display| {
         let what = format!(
             "the {whose}'s configuration does not fit: {}",

@@ -27,6 +27,12 @@ pub(crate) fn event(event: &Event) -> String {
             units::bytes(progress.rate),
             progress.passes
         ),
+        What::Dns {
+            name,
+            published: true,
+            message,
+        } => format!("name {name} {message}"),
+        What::Dns { name, message, .. } => format!("name {name} is not published: {message}"),
         What::Ended {
             migration,
             arrived,

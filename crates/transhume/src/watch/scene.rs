@@ -75,9 +75,10 @@ impl Scene {
                 self.phase = message;
                 News::Ended
             }
-            What::HostUp { .. } | What::HostDown { .. } | What::ClusterChanged { .. } => {
-                News::Asked
-            }
+            What::HostUp { .. }
+            | What::HostDown { .. }
+            | What::Dns { .. }
+            | What::ClusterChanged { .. } => News::Asked,
         }
     }
 
