@@ -60,6 +60,10 @@ pub struct Run {
 const MOST_BYTES: usize = 65_000;
 const MOST_COUNT: usize = 64;
 
+/// Bytes of what is said of every datagram: two numbers, hops and traffic class, each behind its header.
+// SAFETY: the macro only computes.
+const SAID_OF_ONE: usize = 2 * unsafe { libc::CMSG_SPACE(4) } as usize;
+
 /// Datagrams that wait to be sent together.
 #[derive(Debug, Default)]
 pub struct Outbox {
@@ -225,8 +229,48 @@ fn send<'a>(
         if error.kind() == io::ErrorKind::Interrupted {
             continue;
         }
-        refused.0 += runs.clone().nth(done).map_or(0, |run| run.count);
-        refused.1 = Some(error);
+        let run = runs.clone().nth(done);
+        if let (Some(run), Some(header)) = (run.filter(|run| run.count > 1), left.first()) {
+            // A device or a path that does not take many as one may take them one by one.
+            let (count, error) = send_singly(socket, run, &header.msg_hdr);
+            refused.0 += count;
+            refused.1 = error.or(refused.1.take());
+        } else {
+            refused.0 += run.map_or(0, |run| run.count);
+            refused.1 = Some(error);
+        }
         done += 1;
     }
+}
+
+/// Sends the datagrams of a run without the kernel's help. Returns how many it refused, and why the last of them.
+fn send_singly(socket: &Socket, run: &Run, header: &libc::msghdr) -> (usize, Option<io::Error>) {
+    let mut refused = (0, None);
+    let mut whole = Vec::with_capacity(run.bytes);
+    for place in 0..header.msg_iovlen {
+        // SAFETY: the caller's header points to as many slices as it says, of bytes that live.
+        let bytes = unsafe {
+            let slice = *header.msg_iov.add(place);
+            std::slice::from_raw_parts(slice.iov_base.cast::<u8>(), slice.iov_len)
+        };
+        whole.extend_from_slice(bytes);
+    }
+    for datagram in whole.chunks(run.size.max(1)) {
+        let mut slice = libc::iovec {
+            iov_base: datagram.as_ptr().cast_mut().cast(),
+            iov_len: datagram.len(),
+        };
+        let mut one = *header;
+        one.msg_iov = &raw mut slice;
+        one.msg_iovlen = 1;
+        // The size of the pieces was said last; what is before it holds for each.
+        one.msg_controllen = SAID_OF_ONE as _;
+        let fd = socket.as_fd().as_raw_fd();
+        // SAFETY: the header is the caller's, with one slice that lives until the call is over and the first part
+        // of its control buffer.
+        if unsafe { libc::sendmsg(fd, &raw const one, 0) } < 0 {
+            refused = (refused.0 + 1, Some(io::Error::last_os_error()));
+        }
+    }
+    refused
 }

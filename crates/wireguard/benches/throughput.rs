@@ -1,5 +1,6 @@
 //! Throughput of the device between two network namespaces, one core a side, beside `wireguard-go`, `boringtun-cli` and
-//! a bare veth in the same run. Each side's device and `iperf3` share the side's core. Needs root, two cores, `ip`, `wg`,
+//! a bare veth in the same run. Each side's device and `iperf3` share the side's core. The second figure is what a
+//! device carries by a second of its own processor time, which other load on the machine changes less. Needs root, two cores, `ip`, `wg`,
 //! `taskset` and `iperf3`.
 //!
 //! Words on the command line run only the rows that contain one of them. Exit code 1: ours is slower than the faster of
@@ -13,7 +14,7 @@ use std::time::{Duration, Instant};
 use wireguard::{Attach, Device, DeviceConfig, Peer, SecretKey, Transport, Wanted};
 
 /// Seconds of one measurement, and how many of each there are; the middle one counts.
-const SECONDS: &str = "3";
+const SECONDS: u8 = 3;
 const ROUNDS: usize = 3;
 const PORT: u16 = 51820;
 const MTU: u16 = 1420;
@@ -57,6 +58,19 @@ impl Kind {
         }
     }
 
+    fn version(self) -> String {
+        let Some(program) = self.program() else {
+            return String::new();
+        };
+        let output = Command::new(program).arg("--version").output();
+        let text = output.map_or(vec![], |output| output.stdout);
+        String::from_utf8_lossy(&text)
+            .lines()
+            .next()
+            .unwrap_or_default()
+            .to_owned()
+    }
+
     fn how_to_get(self) -> &'static str {
         match self {
             Self::Go => "apt-get install -t bookworm-backports wireguard-go wireguard-tools",
@@ -89,25 +103,35 @@ fn main() -> ExitCode {
             _ => kinds.push(kind),
         }
     }
-    let mut results: Vec<(Kind, Vec<f64>)> = kinds.iter().map(|kind| (*kind, vec![])).collect();
+    let mut results: Vec<(Kind, Vec<f64>, Vec<f64>)> =
+        kinds.iter().map(|kind| (*kind, vec![], vec![])).collect();
     for _ in 0..ROUNDS {
-        for (kind, values) in &mut results {
+        for (kind, values, efficiencies) in &mut results {
             let stage = Stage::new(*kind);
-            values.push(stage.iperf());
+            let before = stage.spent();
+            let rate = stage.iperf();
+            // Both sides' devices have worked on each bit.
+            let spent = (stage.spent() - before) / 2.0;
+            values.push(rate);
+            efficiencies.push(rate * f64::from(SECONDS) / spent);
         }
     }
     let mut best_other: f64 = 0.0;
     let mut ours = None;
-    for (kind, values) in &mut results {
-        values.sort_by(f64::total_cmp);
-        let middle = values.get(values.len() / 2).copied().unwrap_or(0.0);
+    for (kind, values, efficiencies) in &mut results {
+        let middle = median(values);
+        let efficiency = match kind {
+            Kind::Veth => String::new(),
+            _ => format!("{:>7.2} Gbit by a second of CPU", median(efficiencies)),
+        };
         let (least, most) = (
             values.first().unwrap_or(&0.0),
             values.last().unwrap_or(&0.0),
         );
         println!(
-            "{:<28} {middle:>7.2} Gbit/s  ({least:.2} to {most:.2})",
-            kind.name()
+            "{:<28} {middle:>7.2} Gbit/s  ({least:.2} to {most:.2}) {efficiency}  {}",
+            kind.name(),
+            kind.version(),
         );
         match kind {
             Kind::Go | Kind::Boring => best_other = best_other.max(middle),
@@ -129,6 +153,22 @@ fn main() -> ExitCode {
         }
         _ => ExitCode::SUCCESS,
     }
+}
+
+fn median(values: &mut [f64]) -> f64 {
+    values.sort_by(f64::total_cmp);
+    values.get(values.len() / 2).copied().unwrap_or(0.0)
+}
+
+/// Seconds of processor time in a `stat` file of a process or a thread (proc(5)).
+fn seconds(stat: &std::path::Path) -> f64 {
+    let text = std::fs::read_to_string(stat).unwrap_or_default();
+    let words = text.rsplit(')').next().unwrap_or_default();
+    // User and system time are the 12th and 13th after the name.
+    let times = words.split_whitespace().skip(11).take(2);
+    let ticks: f64 = times.filter_map(|time| time.parse::<f64>().ok()).sum();
+    let a_second = nix::unistd::sysconf(nix::unistd::SysconfVar::CLK_TCK);
+    ticks / a_second.ok().flatten().unwrap_or(100) as f64
 }
 
 fn is_there(program: &str) -> bool {
@@ -271,12 +311,30 @@ impl Stage {
         self.devices.push(device);
     }
 
+    /// Seconds of processor time that the devices have used.
+    fn spent(&self) -> f64 {
+        let proc = PathBuf::from("/proc");
+        let programs = self.children.iter().take(self.sockets.len());
+        let programs: f64 = programs
+            .map(|child| seconds(&proc.join(child.id().to_string()).join("stat")))
+            .sum();
+        let tasks = std::fs::read_dir("/proc/self/task").expect("tasks");
+        let threads = tasks.flatten().filter(|task| {
+            let name = std::fs::read_to_string(task.path().join("comm"));
+            name.is_ok_and(|name| name.starts_with("wg "))
+        });
+        programs
+            + threads
+                .map(|task| seconds(&task.path().join("stat")))
+                .sum::<f64>()
+    }
+
     /// Gbit/s of TCP from the first side to the second.
     fn iperf(&self) -> f64 {
         let to = self.target.to_string();
         let output = Command::new("ip")
             .args(["netns", "exec", &self.spaces[0], "taskset", "-c", "0"])
-            .args(["iperf3", "-f", "m", "-c", &to, "-t", SECONDS])
+            .args(["iperf3", "-f", "m", "-c", &to, "-t", &SECONDS.to_string()])
             .output()
             .expect("iperf3");
         let text = String::from_utf8_lossy(&output.stdout).into_owned();

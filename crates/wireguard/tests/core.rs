@@ -352,16 +352,17 @@ fn a_crowd_that_begins_has_to_show_where_it_is_and_then_gets_in() {
     let keys = keys();
     let mut hosts = Host::pair(&keys, now);
     let mut asked = 0;
-    for number in 0..150u8 {
+    for number in 0..300u16 {
+        let [high, low] = number.to_be_bytes();
         let mut stranger = Host::new(3, now);
         stranger.set(&[&SecretKey::generate()], vec![peer(2, &[&keys[1]])], now);
         for (_, bytes) in stranger.send(2, b"let me in", now) {
-            let from = SocketAddr::from(([203, 0, 113, number], 9));
+            let from = SocketAddr::from(([203, 0, high, low], 9));
             asked += hosts[1].take(from, &bytes, now).len();
         }
     }
     assert_eq!(asked, 50, "as many as are too many");
-    assert_eq!(hosts[1].dropped(Reason::UnknownKey), 100);
+    assert_eq!(hosts[1].dropped(Reason::UnknownKey), 250);
     assert_eq!(hosts[1].dropped(Reason::Cookie), 50);
     let hello = hosts[0].send(2, b"hello", now);
     let carried = settle(&mut hosts, hello, now);
@@ -478,4 +479,28 @@ fn congestion_on_the_way_is_told_to_the_ends() {
         assert_eq!(class, expected, "inner {mark}");
     }
     assert_eq!(hosts[1].dropped(Reason::Congested), 1);
+}
+
+#[test]
+fn who_is_not_answered_tries_again_soon_then_less_often_and_for_as_long_as_it_shall_keep_alive() {
+    let now = Instant::now();
+    let keys = keys();
+    let mut host = Host::new(1, now);
+    let mut alive = peer(2, &[&keys[1]]);
+    alive.keepalive = Some(25);
+    host.set(&[&keys[0]], vec![alive], now);
+    let mut moments = vec![(0u64, host.say().len())];
+    for tenth in 1..600u64 {
+        host.core.tick(now + Duration::from_millis(tenth * 100));
+        let said = host.say().len();
+        if said > 0 {
+            moments.push((tenth, said));
+        }
+    }
+    let expected: Vec<(u64, usize)> = [0, 10, 30]
+        .into_iter()
+        .chain((80..600).step_by(50))
+        .map(|at| (at, 1))
+        .collect();
+    assert_eq!(moments, expected);
 }

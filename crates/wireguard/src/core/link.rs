@@ -8,8 +8,15 @@ use defguard_boringtun::noise::{Tunn, TunnResult};
 
 use crate::key::{PublicKey, SecretKey};
 
-/// How long an initiation is left alone before another one is begun (REKEY_TIMEOUT).
-const AGAIN: Duration = Duration::from_secs(5);
+/// How long the first, the second and each further initiation is left alone before another one is begun. WireGuard's own
+/// REKEY_TIMEOUT is the last; sooner at first, since a lost one may be all that keeps a new key from taking over.
+const AGAIN: [Duration; 3] = [
+    Duration::from_secs(1),
+    Duration::from_secs(2),
+    Duration::from_secs(5),
+];
+/// After so long without any, the next one is the first again.
+const AFRESH: Duration = Duration::from_secs(10);
 /// Bytes of a handshake's message at most.
 const MESSAGE: usize = 148;
 
@@ -52,6 +59,8 @@ pub(super) struct Link {
     ready: bool,
     /// When we have begun last.
     begun: Option<Instant>,
+    /// How often, in a row.
+    tries: usize,
     /// The session that we have offered in an answer, and that nothing has come by yet.
     offered: Option<u32>,
 }
@@ -67,6 +76,7 @@ impl Link {
             tunn: Tunn::new(secret, key.point(), None, None, id, Some(limiter)),
             ready: false,
             begun: None,
+            tries: 0,
             offered: None,
         }
     }
@@ -81,10 +91,21 @@ impl Link {
 
     /// Begins a handshake, unless that was done a moment ago.
     pub(super) fn begin(&mut self, now: Instant) -> Option<Vec<u8>> {
-        let lately = |begun: Instant| now.saturating_duration_since(begun) < AGAIN;
-        if self.begun.is_some_and(lately) {
+        let since = self.begun.map(|begun| now.saturating_duration_since(begun));
+        if since.is_none_or(|since| since >= AFRESH) {
+            self.tries = 0;
+        }
+        let last = AGAIN.len() - 1;
+        let pause = self
+            .tries
+            .checked_sub(1)
+            .and_then(|tries| AGAIN.get(tries.min(last)));
+        if let (Some(pause), Some(since)) = (pause, since)
+            && since < *pause
+        {
             return None;
         }
+        self.tries += 1;
         self.begun = Some(now);
         let mut room = vec![0; MESSAGE];
         match self.tunn.format_handshake_initiation(&mut room, true) {

@@ -32,7 +32,7 @@ pub const OVERHEAD: usize = 32;
 /// Room that a message needs beyond the packet: padding to 16 bytes too, and never less than a handshake.
 pub const ROOM: usize = 192;
 /// Handshakes a second and key of ours, above which whoever begins has to show that it is where it says.
-const HANDSHAKES: u64 = 100;
+const HANDSHAKES: u64 = 250;
 /// Refusals that are told: at once, and how long until the next one is.
 const REFUSALS: u32 = 20;
 const REFUSAL: Duration = Duration::from_millis(200);

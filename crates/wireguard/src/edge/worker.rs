@@ -67,6 +67,7 @@ pub(crate) struct Worker {
     opened: Vec<u8>,
     messages: Bucket,
     complained: bool,
+    inside_gone: bool,
 }
 
 impl Worker {
@@ -97,6 +98,7 @@ impl Worker {
             opened: vec![0; SLOT + 2 * ROOM],
             messages: Bucket::new(MESSAGES, MESSAGE, Instant::now()),
             complained: false,
+            inside_gone: false,
         }
     }
 
@@ -129,9 +131,13 @@ impl Worker {
     }
 
     /// Waits until something is there: inside, outside, a command.
-    fn wait(&self) -> [bool; 3] {
+    fn wait(&mut self) -> [bool; 3] {
         let fds = [self.inside.as_fd(), self.socket.as_fd(), self.wake.as_fd()];
         let mut waited = fds.map(|fd| PollFd::new(fd, PollFlags::POLLIN));
+        if self.inside_gone {
+            // What is gone is always ready, which would not let us sleep.
+            waited[0] = PollFd::new(self.wake.as_fd(), PollFlags::empty());
+        }
         let timeout = PollTimeout::from(TICK.as_millis() as u16);
         if let Err(error) = poll(&mut waited, timeout)
             && error != nix::Error::EINTR
@@ -139,7 +145,14 @@ impl Worker {
             tracing::warn!(%error, "cannot wait for packets");
             std::thread::sleep(TICK);
         }
-        waited.map(|fd| fd.any().unwrap_or(false))
+        let seen = waited.map(|fd| fd.revents().unwrap_or(PollFlags::empty()));
+        if seen[0].intersects(PollFlags::POLLERR | PollFlags::POLLNVAL) {
+            tracing::error!(
+                "the device has been removed; packets go nowhere until it is opened again"
+            );
+            self.inside_gone = true;
+        }
+        seen.map(|flags| !flags.is_empty())
     }
 
     /// Does what it was told. False if it shall stop.

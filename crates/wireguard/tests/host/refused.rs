@@ -70,7 +70,7 @@ fn strangers_and_forgeries_are_refused_and_others_do_not_notice() {
     assert!((3..200).contains(&told), "some are told, not all: {told}");
     assert_eq!(first.status().peers.len(), 1);
     for direction in stream.finish() {
-        assert!(direction.sent > 100, "{direction:?}");
+        assert!(direction.sent > 20, "{direction:?}");
         assert_eq!(direction.lost, 0, "{direction:?}");
     }
 }

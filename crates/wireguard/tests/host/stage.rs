@@ -47,9 +47,10 @@ impl Stage {
                 "ip netns add {name}
                  ip link add e0 netns {name} type veth peer name p{place} netns {wan}
                  ip -n {wan} link set p{place} master wan0 up
-                 ip -n {name} addr add {outer}/24 dev e0
+                 ip -n {name} addr add {outer}/24 dev e0; ip -n {name} addr add {outer6}/64 dev e0 nodad
                  ip -n {name} link set lo up; ip -n {name} link set e0 up",
                 outer = outer(place),
+                outer6 = outer6(place),
             ));
         }
         stage
@@ -93,8 +94,13 @@ impl Stage {
 
     /// A device of the kernel's, without keys yet, with its inner address and a route to the others'.
     pub(crate) fn device(&self, place: u8) -> Device {
+        self.device_at(place, Ipv4Addr::UNSPECIFIED.into())
+    }
+
+    /// The same, which listens at an address.
+    pub(crate) fn device_at(&self, place: u8, listen: IpAddr) -> Device {
         let config = DeviceConfig {
-            listen: SocketAddr::new(Ipv4Addr::UNSPECIFIED.into(), PORT),
+            listen: SocketAddr::new(listen, PORT),
             attach: Attach::Tun {
                 name: "wg0".to_owned(),
             },
@@ -191,6 +197,10 @@ impl Drop for Stage {
 /// Where a place is on the outside.
 pub(crate) fn outer(place: u8) -> IpAddr {
     Ipv4Addr::new(10, 0, 0, place).into()
+}
+
+pub(crate) fn outer6(place: u8) -> IpAddr {
+    format!("fd00::{place}").parse().expect("an address")
 }
 
 /// Where it is inside.
