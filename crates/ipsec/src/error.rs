@@ -19,24 +19,9 @@ pub enum Error {
         /// Why.
         cause: std::io::Error,
     },
-    /// A program cannot be started.
-    #[error(
-        "{program} cannot be started: {cause}; install it (scripts/setup.sh names the package)"
-    )]
-    Program {
-        /// Which.
-        program: String,
-        /// Why.
-        cause: std::io::Error,
-    },
-    /// A program that sets the kernel up refused.
-    #[error("`{what}` was refused: {why}")]
-    Refused {
-        /// The command.
-        what: String,
-        /// Its last words.
-        why: String,
-    },
+    /// A program cannot be started, or refused.
+    #[error(transparent)]
+    Program(#[from] daemon::Error),
     /// The kernel has no ESP and it was demanded.
     #[error(
         "this kernel has no ESP with XFRM interfaces; load esp4 and xfrm_interface, or use IPsec in user space"

@@ -9,7 +9,7 @@
 
 use crate::config::{Config, DEVICE, Switch};
 use crate::error::Result;
-use crate::host::Host;
+use daemon::Host;
 
 /// Packets that the port holds while the switch is busy, and the tunnel while charon is.
 const QUEUE: &str = "10000";

@@ -1,15 +1,16 @@
 //! The task that keeps charon running and its tunnels up.
 
 use crate::buffers;
-use crate::charon::Charon;
+use crate::charon;
 use crate::config::{Config, Esp, Peer};
 use crate::error::{Error, Result};
-use crate::host::Host;
+use crate::guard::Guard;
 use crate::peers::{Told, associations};
 use crate::refused::Reader;
 use crate::status::{self, PeerStatus};
 use crate::vici::Session;
 use crate::{Refusals, join, kernel};
+use daemon::{Daemon, Host};
 use std::sync::PoisonError;
 use std::time::{Duration, SystemTime};
 use tokio::sync::{mpsc, oneshot};
@@ -33,7 +34,7 @@ pub(crate) enum Order {
 
 /// A running daemon with the conversation.
 struct Running {
-    charon: Charon,
+    charon: Daemon,
     session: Session,
     told: Told,
     reader: Reader,
@@ -53,6 +54,7 @@ pub(crate) struct Keeper {
     revoked: Option<String>,
     refusals: Refusals,
     running: Option<Running>,
+    guard: Guard,
 }
 
 impl Keeper {
@@ -68,6 +70,7 @@ impl Keeper {
             revoked: None,
             refusals,
             running: None,
+            guard: Guard::default(),
         };
         if keeper.esp == Esp::Kernel {
             kernel::enter(&keeper.host, &keeper.config, &[]).await?;
@@ -105,11 +108,11 @@ impl Keeper {
             let begun = Instant::now();
             match self.look_after(&mut running, &mut inbox).await {
                 Left::Told(reply) => {
-                    running.charon.end().await;
+                    running.charon.end(charon::GRACE).await;
                     break reply;
                 }
                 Left::Ended => {
-                    let how = running.charon.status().await;
+                    let how = running.charon.end(charon::GRACE).await;
                     tracing::warn!(how, "charon has ended and is started again");
                     if begun.elapsed() > REST {
                         wait = SOON;
@@ -125,7 +128,7 @@ impl Keeper {
 
     /// Starts a daemon and tells it everything.
     async fn launch(&mut self) -> Result<Running> {
-        let charon = Charon::start(&self.config, &self.host, self.esp).await?;
+        let charon = charon::start(&self.config, &self.host, self.esp).await?;
         if self.esp == Esp::UserSpace
             && let Some(pid) = charon.pid()
             && let Err(error) = buffers::raise(pid)
@@ -148,11 +151,16 @@ impl Keeper {
         Ok(running)
     }
 
-    async fn tell(&self, running: &mut Running) -> Result<()> {
+    async fn tell(&mut self, running: &mut Running) -> Result<()> {
+        let nets = self
+            .peers
+            .iter()
+            .flat_map(|peer| peer.inner.iter().copied());
         if self.esp == Esp::Kernel {
-            let nets = self.peers.iter().flat_map(|peer| &peer.inner);
-            let nets: Vec<String> = nets.map(ToString::to_string).collect();
+            let nets: Vec<String> = nets.map(|net| net.to_string()).collect();
             kernel::route(&self.host, &self.config, &nets).await?;
+        } else {
+            self.guard.set(&self.host, nets.collect()).await?;
         }
         running
             .told
@@ -277,6 +285,7 @@ impl Keeper {
     }
 
     fn heard(&self, reader: &mut Reader, line: &str) {
+        tracing::debug!(target: "charon", "{line}");
         let Some(refusal) = reader.read(line, SystemTime::now()) else {
             return;
         };
@@ -294,7 +303,8 @@ impl Keeper {
         known.push_back(refusal);
     }
 
-    async fn leave(&self) {
+    async fn leave(&mut self) {
+        let _ = self.guard.set(&self.host, Default::default()).await;
         if let Some(switch) = &self.config.switch {
             join::undo(&self.host, &self.config, switch).await;
         }

@@ -6,7 +6,7 @@
 use crate::Config;
 use crate::config::{DEVICE, Esp, TABLE};
 use crate::error::{Error, Result};
-use crate::host::Host;
+use daemon::Host;
 
 /// Joins policies and the interface.
 pub(crate) const IF_ID: u32 = 220;
@@ -92,7 +92,7 @@ pub(crate) async fn leave(host: &Host) {
     let _ = link(host, &["delete", DEVICE]).await;
 }
 
-async fn link(host: &Host, words: &[&str]) -> Result<String> {
+async fn link(host: &Host, words: &[&str]) -> daemon::Result<String> {
     let mut all = vec!["link"];
     all.extend(words);
     host.run("ip", &all).await

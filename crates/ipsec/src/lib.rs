@@ -14,13 +14,14 @@ mod buffers;
 mod charon;
 mod config;
 mod error;
-mod host;
+mod guard;
 mod join;
 mod keeper;
 mod kernel;
 mod messages;
 mod peers;
 mod refused;
+mod revoked;
 mod status;
 mod vici;
 
@@ -101,6 +102,9 @@ impl Ipsec {
     /// error: it is started again with these peers.
     pub async fn set(&self, peers: Vec<Peer>, revoked: Option<String>) -> Result<()> {
         peers::check(&peers)?;
+        if let Some(list) = &revoked {
+            revoked::serials(list)?;
+        }
         self.order(|reply| Order::Set(peers, revoked, reply))
             .await?
     }

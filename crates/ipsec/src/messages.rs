@@ -21,6 +21,9 @@ const DPD_S: u32 = 2;
 /// An IKE security association is made anew this often, s.
 const IKE_REKEY_S: u64 = 4 * 3600;
 
+/// Keys that could not be made anew in time are given up after this long, s.
+const LAST_S: u64 = 300;
+
 #[derive(Debug, Deserialize)]
 pub(crate) struct Outcome {
     pub(crate) success: bool,
@@ -42,10 +45,34 @@ pub(crate) struct LoadKey<'a> {
     pub(crate) data: &'a str,
 }
 
+/// Asks for every certificate that charon knows, those that peers have sent too.
 #[derive(Debug, Serialize)]
-pub(crate) struct FlushCerts<'a> {
-    #[serde(rename = "type")]
-    pub(crate) kind: &'a str,
+pub(crate) struct AllCerts {}
+
+/// One event of `list-certs`.
+#[derive(Debug, Deserialize)]
+pub(crate) struct Certificate {
+    pub(crate) data: Der,
+}
+
+/// Bytes, which serde reads as a list of numbers unless it is told.
+#[derive(Debug)]
+pub(crate) struct Der(pub(crate) Vec<u8>);
+
+impl<'de> Deserialize<'de> for Der {
+    fn deserialize<D: serde::Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        struct Bytes;
+        impl serde::de::Visitor<'_> for Bytes {
+            type Value = Der;
+            fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                f.write_str("bytes")
+            }
+            fn visit_bytes<E>(self, bytes: &[u8]) -> Result<Der, E> {
+                Ok(Der(bytes.to_vec()))
+            }
+        }
+        from.deserialize_bytes(Bytes)
+    }
 }
 
 #[derive(Debug, Serialize)]
@@ -115,6 +142,8 @@ struct Child {
     remote_ts: Vec<String>,
     esp_proposals: Vec<&'static str>,
     rekey_time: u64,
+    rand_time: u64,
+    life_time: u64,
     dpd_action: &'static str,
     close_action: &'static str,
     start_action: &'static str,
@@ -133,12 +162,20 @@ impl Connection {
             IpAddr::V4(_) => "0.0.0.0/0",
             IpAddr::V6(_) => "::/0",
         };
+        // From one side first: two who do it at once make more associations than they need.
+        let later = |seconds: u64| match config.id < peer.id {
+            true => seconds,
+            false => seconds + seconds.div_ceil(2),
+        };
+        let rekey = later(config.rekey.as_secs().max(1));
         let child = Child {
             mode: "tunnel",
             local_ts: vec![config.inner.to_string()],
             remote_ts: peer.inner.iter().map(ToString::to_string).collect(),
             esp_proposals: ESP.into(),
-            rekey_time: config.rekey.as_secs().max(1),
+            rekey_time: rekey,
+            rand_time: rekey / 10,
+            life_time: rekey + LAST_S,
             // A tunnel that is missing is made again by the supervisor, from one side first.
             dpd_action: "none",
             close_action: "none",
@@ -158,7 +195,7 @@ impl Connection {
             unique: "replace",
             proposals: IKE.into(),
             dpd_delay: DPD_S,
-            rekey_time: IKE_REKEY_S,
+            rekey_time: later(IKE_REKEY_S),
             local: Local {
                 auth: "pubkey",
                 id: format!("fqdn:{}", config.id),

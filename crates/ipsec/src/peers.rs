@@ -3,9 +3,10 @@
 use crate::config::{Config, Esp, Peer};
 use crate::error::{Error, Result};
 use crate::messages::{
-    Association, Associations, CHILD, Connection, Connections, FlushCerts, Initiate, ListSas,
-    LoadCert, LoadKey, Terminate, Unload,
+    AllCerts, Association, Associations, CHILD, Certificate, Connection, Connections, Initiate,
+    ListSas, LoadCert, LoadKey, Terminate, Unload,
 };
+use crate::revoked;
 use crate::vici::Session;
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::time::Duration;
@@ -98,18 +99,21 @@ impl Told {
             self.loaded.remove(&id);
         }
         if let Some(list) = revoked.filter(|list| self.revoked.as_deref() != Some(list)) {
-            let list = LoadCert {
+            let load = LoadCert {
                 kind: "X509_CRL",
                 flag: "NONE",
                 data: list,
             };
-            session.tell("load-cert", list).await?;
-            // Judgements made before are remembered with their certificates.
-            session
-                .tell("flush-certs", FlushCerts { kind: "X509" })
-                .await?;
-            // Who was let in before proves itself again: there is no telling who has which certificate.
-            for id in self.loaded.keys().cloned().collect::<Vec<_>>() {
+            session.tell("load-cert", load).await?;
+            // Who was let in with one of them.
+            let serials = revoked::serials(list)?;
+            let rows: Vec<Certificate> =
+                session.list("list-certs", "list-cert", AllCerts {}).await?;
+            let known: Vec<_> = rows
+                .iter()
+                .filter_map(|row| revoked::holder(&row.data.0))
+                .collect();
+            for id in revoked::concerned(self.loaded.keys(), &known, &serials) {
                 self.cut(session, &id).await?;
             }
             self.revoked = revoked.map(str::to_owned);

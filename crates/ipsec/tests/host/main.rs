@@ -4,6 +4,8 @@
 //! One test at a time: they count packets, and two stages on two cores would count each other.
 
 mod carried;
+mod faults;
 mod stage;
+mod strangers;
 mod switches;
 mod traffic;

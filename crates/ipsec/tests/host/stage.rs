@@ -109,6 +109,8 @@ impl Stage {
         let ns = self.ns(host);
         let links = sh(&format!("ip -n {ns} -br link"));
         assert!(!links.contains("ipsec0"), "{links}");
+        let routes = sh(&format!("ip -n {ns} route show table all"));
+        assert!(!routes.contains("unreachable 100.64"), "{routes}");
         let rules = sh(&format!("ip netns exec {ns} nft list ruleset"));
         assert_eq!(rules.trim(), "");
         let programs = sh(&format!(

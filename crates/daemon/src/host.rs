@@ -1,6 +1,6 @@
-//! The namespace that charon and the kernel's part live in, and programs run there.
+//! A network namespace, and programs run there to their end.
 
-use crate::error::{Error, Result};
+use crate::{Error, Result};
 use nix::sched::{CloneFlags, setns};
 use std::fs::File;
 use std::os::fd::AsFd;
@@ -12,25 +12,31 @@ use tokio::process::Command;
 
 /// A network namespace, the caller's when there is no file.
 #[derive(Debug, Clone)]
-pub(crate) struct Host {
+pub struct Host {
     netns: Option<Arc<File>>,
 }
 
 impl Host {
-    pub(crate) fn open(netns: Option<&Path>) -> Result<Self> {
+    /// The namespace of a file, for example `/run/netns/north`.
+    ///
+    /// # Errors
+    /// When there is no such file.
+    pub fn open(netns: Option<&Path>) -> Result<Self> {
         let netns = netns
             .map(|path| {
-                File::open(path).map(Arc::new).map_err(|cause| Error::File {
-                    path: path.to_owned(),
-                    cause,
-                })
+                File::open(path)
+                    .map(Arc::new)
+                    .map_err(|cause| Error::Netns {
+                        path: path.to_owned(),
+                        cause,
+                    })
             })
             .transpose()?;
         Ok(Self { netns })
     }
 
     /// A command that will run in the namespace.
-    pub(crate) fn command(&self, program: &Path) -> Command {
+    pub fn command(&self, program: &Path) -> Command {
         let mut command = Command::new(program);
         // Debian keeps these programs where an ordinary user's PATH does not look.
         let paths = std::env::var("PATH").unwrap_or_default();
@@ -47,18 +53,19 @@ impl Host {
         command
     }
 
-    /// Runs a program to its end.
-    pub(crate) async fn run(&self, program: &str, arguments: &[&str]) -> Result<String> {
+    /// Runs a program to its end, and gives what it printed.
+    ///
+    /// # Errors
+    /// When it cannot be started, or does not succeed.
+    pub async fn run(&self, program: &str, arguments: &[&str]) -> Result<String> {
         self.run_with(program, arguments, "").await
     }
 
     /// The same, with something to read for it.
-    pub(crate) async fn run_with(
-        &self,
-        program: &str,
-        arguments: &[&str],
-        input: &str,
-    ) -> Result<String> {
+    ///
+    /// # Errors
+    /// As [`Host::run`].
+    pub async fn run_with(&self, program: &str, arguments: &[&str], input: &str) -> Result<String> {
         let failed = |cause| Error::Program {
             program: program.to_owned(),
             cause,
