@@ -27,7 +27,8 @@ die() { say "$*"; exit 1; }
 wanted="ovs-vswitchd:openvswitch-switch ovs-ofctl:openvswitch-common ovsdb-server:openvswitch-switch busybox:busybox-static
     cpio:cpio lz4:lz4 zstd:zstd xz:xz-utils ip:iproute2 ethtool:ethtool nft:nftables ping:iputils-ping ps:procps iperf3:iperf3
     unshare:util-linux mke2fs:e2fsprogs python3:python3 gcc:gcc make:make pkg-config:pkg-config
-    update-ca-certificates:ca-certificates"
+    update-ca-certificates:ca-certificates
+    /usr/lib/ipsec/charon:strongswan-charon swanctl:strongswan-swanctl openvpn:openvpn"
 
 # What only tests run: independent implementations of protocols, servers of names and addresses.
 wanted_by_tests="tshark:tshark wireguard-go:wireguard-go wg:wireguard-tools knotd:knot kdig:knot-dnsutils dnsmasq:dnsmasq-base"
@@ -60,6 +61,10 @@ missing_packages() {
         command -v "${pair%%:*}" >/dev/null 2>&1 || echo "${pair#*:}"
     done | sort -u
     [ -e /usr/include/stdlib.h ] || echo libc6-dev
+    # Plugins of strongSwan's daemon: ESP in user space, Curve25519, AES-GCM.
+    [ -e /usr/lib/ipsec/plugins/libstrongswan-kernel-libipsec.so ] || echo libcharon-extra-plugins
+    [ -e /usr/lib/ipsec/plugins/libstrongswan-curve25519.so ] || echo libstrongswan-extra-plugins
+    [ -e /usr/lib/ipsec/plugins/libstrongswan-openssl.so ] || echo libstrongswan-standard-plugins
     # busybox has to run in an initramfs without libraries, and Debian's `busybox` is linked to libc.
     if command -v busybox >/dev/null 2>&1 && ldd "$(command -v busybox)" >/dev/null 2>&1; then echo busybox-static; fi
 }
@@ -116,10 +121,12 @@ install_packages() {
     [ "$(id -u)" = 0 ] || command -v sudo >/dev/null 2>&1 \
         || die "packages are missing ($(echo $missing | tr '\n' ' ')) and there is no sudo; run scripts/setup.sh as root once"
     codename=$(. /etc/os-release && echo "${VERSION_CODENAME:-}")
-    had_switch=no had_libvirt=no had_knot=no
+    had_switch=no had_libvirt=no had_knot=no had_ipsec=no had_openvpn=no
     command -v knotd >/dev/null 2>&1 && had_knot=yes
     command -v ovs-vswitchd >/dev/null 2>&1 && had_switch=yes
     command -v libvirtd >/dev/null 2>&1 && had_libvirt=yes
+    [ -e /usr/lib/ipsec/charon ] && had_ipsec=yes
+    command -v openvpn >/dev/null 2>&1 && had_openvpn=yes
     say "will install with apt:" $missing
     quietly apt update || die "apt-get update failed; mend the machine's apt sources and run this again"
     selected=
@@ -141,6 +148,12 @@ install_packages() {
     fi
     if [ $had_knot = no ] && command -v knotd >/dev/null 2>&1 && [ -d /run/systemd/system ]; then
         as_root systemctl disable --quiet --now knot.service 2>/dev/null || true
+    fi
+    if [ $had_ipsec = no ] && [ -d /run/systemd/system ]; then
+        as_root systemctl disable --quiet --now strongswan-starter.service 2>/dev/null || true
+    fi
+    if [ $had_openvpn = no ] && [ -d /run/systemd/system ]; then
+        as_root systemctl disable --quiet --now openvpn.service 2>/dev/null || true
     fi
     if [ $had_libvirt = no ] && [ -d /run/systemd/system ]; then
         as_root systemctl disable --quiet --now libvirtd.service libvirtd.socket libvirtd-ro.socket libvirtd-admin.socket \

@@ -2,8 +2,9 @@
 
 use crate::{CONTROLLER, IdentityError};
 use rcgen::{
-    BasicConstraints, CertificateParams, CertificateSigningRequestParams, DnType,
-    ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair, KeyUsagePurpose,
+    BasicConstraints, CertificateParams, CertificateRevocationListParams,
+    CertificateSigningRequestParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyIdMethod,
+    KeyPair, KeyUsagePurpose, RevokedCertParams, SerialNumber,
 };
 use rustls_pki_types::pem::PemObject;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
@@ -89,6 +90,14 @@ impl Credentials {
         })
     }
 
+    /// The serial number of the part's own certificate, as a list of revoked ones names it.
+    ///
+    /// # Errors
+    /// When the PEM is not valid.
+    pub fn serial(&self) -> Result<Vec<u8>, IdentityError> {
+        serial(&self.certificate)
+    }
+
     /// The private key.
     ///
     /// # Errors
@@ -116,6 +125,20 @@ pub struct Ends {
     pub own_s: i64,
     /// The authority's.
     pub authority_s: i64,
+}
+
+/// The serial number of a certificate, PEM.
+///
+/// # Errors
+/// When the PEM is not valid.
+pub fn serial(pem: &str) -> Result<Vec<u8>, IdentityError> {
+    let certificate = certificate(pem)?;
+    let (_, read) =
+        x509_parser::parse_x509_certificate(&certificate).map_err(|_| IdentityError::Content {
+            path: "certificate".into(),
+            what: "certificate",
+        })?;
+    Ok(read.raw_serial().to_vec())
 }
 
 fn end(certificate: &CertificateDer<'_>) -> Result<i64, IdentityError> {
@@ -146,6 +169,14 @@ fn params(name: &str) -> Result<CertificateParams, IdentityError> {
         ExtendedKeyUsagePurpose::ServerAuth,
         ExtendedKeyUsagePurpose::ClientAuth,
     ];
+    Ok(params)
+}
+
+/// What the authority signs, rather than what is asked for: with its own key's identifier, by which lists of
+/// revoked certificates are found (RFC 5280, section 4.2.1.1).
+fn granted(name: &str) -> Result<CertificateParams, IdentityError> {
+    let mut params = params(name)?;
+    params.use_authority_key_identifier_extension = true;
     Ok(params)
 }
 
@@ -203,7 +234,7 @@ impl Authority {
     /// When they cannot be made.
     pub fn controller(&self) -> Result<Credentials, IdentityError> {
         let key = KeyPair::generate()?;
-        let certificate = params(CONTROLLER)?.signed_by(&key, &self.issuer)?.pem();
+        let certificate = granted(CONTROLLER)?.signed_by(&key, &self.issuer)?.pem();
         Ok(Credentials {
             certificate,
             key: key.serialize_pem(),
@@ -232,12 +263,43 @@ impl Authority {
     ) -> Result<String, IdentityError> {
         let mut request = CertificateSigningRequestParams::from_pem(csr_pem)
             .map_err(|error| IdentityError::Request(error.to_string()))?;
-        request.params = params(name)?;
+        request.params = granted(name)?;
         if let Some(end_s) = end_s {
             request.params.not_after = OffsetDateTime::from_unix_timestamp(end_s)
                 .map_err(|error| IdentityError::Request(error.to_string()))?;
         }
         Ok(request.signed_by(&self.issuer)?.pem())
+    }
+
+    /// The list of certificates that are no longer good, PEM (CRL, RFC 5280, section 5), by their serial
+    /// numbers ([`Credentials::serial`]). `number` grows with every list; `now_s` is the time, s since the
+    /// Unix epoch. It lasts ten years: a new one is handed out, not waited for.
+    ///
+    /// # Errors
+    /// When the time is none, or the list cannot be signed.
+    pub fn revoked(
+        &self,
+        serials: &[Vec<u8>],
+        number: u64,
+        now_s: i64,
+    ) -> Result<String, IdentityError> {
+        let now = OffsetDateTime::from_unix_timestamp(now_s)
+            .map_err(|error| IdentityError::Request(error.to_string()))?;
+        let revoked = |serial: &Vec<u8>| RevokedCertParams {
+            serial_number: SerialNumber::from_slice(serial),
+            revocation_time: now,
+            reason_code: None,
+            invalidity_date: None,
+        };
+        let list = CertificateRevocationListParams {
+            this_update: now,
+            next_update: now + time::Duration::days(3650),
+            crl_number: SerialNumber::from(number),
+            issuing_distribution_point: None,
+            revoked_certs: serials.iter().map(revoked).collect(),
+            key_identifier_method: KeyIdMethod::Sha256,
+        };
+        Ok(list.signed_by(&self.issuer)?.pem()?)
     }
 
     /// SHA-256 of the authority's certificate, hex: how a token names it.
