@@ -55,6 +55,10 @@ pub struct AgentConfig {
     /// UDP port of WireGuard on the host's underlay address.
     #[serde(default = "wireguard_port")]
     pub wireguard_port: u16,
+    /// Whether the host has IPsec (strongSwan) beside WireGuard. Packets of members are smaller then: where the kernel
+    /// has no ESP, strongSwan takes 1,400 bytes at most.
+    #[serde(default)]
+    pub ipsec: bool,
     /// Whether the host may turn up at other outer addresses by itself, as behind a NAT. Others then answer to wherever
     /// it was heard last; otherwise only to the address that it has told.
     #[serde(default)]

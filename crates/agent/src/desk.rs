@@ -89,12 +89,12 @@ impl Desk {
             None => None,
         };
         let host = Host::set_up(ovs::HostConfig {
-            secured: inner.map(underlay::secured),
+            secured: inner.map(|inner| underlay::secured(&config, inner)),
             ..config.ovs.clone()
         })
         .await?;
         if let Some(underlay) = &underlay {
-            underlay.attach(host.clone()).await?;
+            underlay.attach(host.clone(), &config, own).await?;
         }
         tokio::spawn(async move { daemons.keep().await });
         let vms = Vms::open(

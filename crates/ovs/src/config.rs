@@ -50,10 +50,16 @@ pub struct HostConfig {
 pub struct Secured {
     /// Its address inside, with the prefix of all of them.
     pub address: Cidr,
-    /// The interfaces behind which something encrypts.
-    pub ports: Vec<String>,
+    /// The tap behind which WireGuard is.
+    pub wireguard: String,
+    /// The internal port behind which IPsec is, where the host has it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub esp: Option<String>,
     /// Bytes that it adds to a packet, at most.
     pub overhead: u16,
+    /// Largest packet that it takes, bytes, where that is less than what the uplinks leave.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub most: Option<u16>,
 }
 
 impl Secured {
@@ -65,6 +71,18 @@ impl Secured {
     /// The Ethernet address behind which WireGuard is.
     pub fn wireguard_mac(&self) -> Mac {
         mac_of(self.address.address, 0x5f)
+    }
+
+    /// The Ethernet address behind which IPsec is.
+    pub fn esp_mac(&self) -> Mac {
+        mac_of(self.address.address, 0x60)
+    }
+
+    /// What it leaves of an uplink's packets, bytes.
+    pub fn leaves(&self, outer: u16) -> u16 {
+        outer
+            .saturating_sub(self.overhead)
+            .min(self.most.unwrap_or(u16::MAX))
     }
 }
 

@@ -102,11 +102,10 @@ impl Host {
     /// What the underlay leaves for tunnels, bytes; 0 where nothing was said.
     pub fn tunnels_carry(&self) -> u16 {
         let config = &self.inner.config;
-        let taken = config
-            .secured
-            .as_ref()
-            .map_or(0, |secured| secured.overhead);
-        config.uplink_mtu.saturating_sub(taken)
+        let secured = config.secured.as_ref();
+        secured.map_or(config.uplink_mtu, |secured| {
+            secured.leaves(config.uplink_mtu)
+        })
     }
 
     /// The host's configuration.

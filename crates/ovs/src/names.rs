@@ -12,6 +12,8 @@ pub const UNDERLAY: &str = "icbr0";
 pub const SECURE: &str = "icsec0";
 /// The tap behind which WireGuard is.
 pub const WIREGUARD: &str = "icwg0";
+/// The switch's port to IPsec.
+pub const ESP: &str = "icesp0";
 /// The bond of the uplinks.
 pub const BOND: &str = "icbond0";
 /// The integration bridge.

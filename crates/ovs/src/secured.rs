@@ -40,16 +40,24 @@ pub(crate) fn plan(
             .iter()
             .any(|port| port.bridge == SECURE && port.name == name)
     };
-    let missing: Vec<PortPlan> = secured
-        .ports
-        .iter()
-        .filter(|name| !there(name))
-        .map(|name| PortPlan {
-            name: name.clone(),
-            interfaces: vec![InterfacePlan {
-                name: name.clone(),
-                ..Default::default()
-            }],
+    let wireguard = InterfacePlan {
+        name: secured.wireguard.clone(),
+        ..Default::default()
+    };
+    // Internal: its queue holds packets, where that of a pair of links holds a socket's buffer.
+    let esp = secured.esp.as_ref().map(|name| InterfacePlan {
+        name: name.clone(),
+        kind: "internal",
+        mac: Some(secured.esp_mac()),
+        mtu: Some(carries),
+        ..Default::default()
+    });
+    let wanted = std::iter::once(wireguard).chain(esp);
+    let missing: Vec<PortPlan> = wanted
+        .filter(|interface| !there(&interface.name))
+        .map(|interface| PortPlan {
+            name: interface.name.clone(),
+            interfaces: vec![interface],
             ..Default::default()
         })
         .collect();

@@ -40,11 +40,11 @@ pub(crate) async fn budget(netlink: &Netlink, config: &HostConfig) -> Result<Mtu
         config.uplink_mtu
     };
     let secured = config.secured.as_ref();
-    let taken = secured.map_or(0, |secured| secured.overhead);
+    let carries = secured.map_or(outer, |secured| secured.leaves(outer));
     let budget = MtuBudget {
         uplink,
-        carries: outer.saturating_sub(taken),
-        taken,
+        carries,
+        taken: outer.saturating_sub(carries),
         v6: config.underlay_has_v6(),
     };
     for encap in [Encap::Vxlan, Encap::Gre, Encap::Geneve] {

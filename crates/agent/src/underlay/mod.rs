@@ -4,6 +4,7 @@
 //! |---|---|
 //! | [`device`] | the process that encrypts: it outlives the agent, as the switch does |
 //! | [`wire`] | what the two say to each other |
+//! | `esp` | IPsec, where the host has it |
 //! | `hand` | the agent's end of that, and the process kept alive |
 //! | `keys` | the host's secret keys, in a file of its own |
 //!
@@ -11,12 +12,15 @@
 //! is away goes on with it. Secret keys never leave the host.
 
 pub mod device;
+mod esp;
 mod hand;
 mod keys;
 pub mod wire;
 
 use crate::{AgentConfig, AgentError};
+use esp::Tunnels;
 use hand::Hand;
+use identity::Credentials;
 use keys::Keys;
 use model::Mac;
 use model::cluster::Cidr;
@@ -26,7 +30,7 @@ use ovs::{Host, Secured};
 use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use tokio::sync::Mutex;
 
 /// Bytes that protection adds to a packet, at most: what WireGuard takes over IPv6, and IPsec behind UDP over IPv4.
@@ -42,6 +46,9 @@ struct Inner {
     roams: bool,
     folder: PathBuf,
     hand: Hand,
+    /// Set once the switch is there.
+    esp: OnceLock<Tunnels>,
+    secured: Secured,
     state: Mutex<State>,
 }
 
@@ -52,11 +59,13 @@ struct State {
 }
 
 /// What the switch must know of it.
-pub fn secured(inner: Cidr) -> Secured {
+pub fn secured(config: &AgentConfig, inner: Cidr) -> Secured {
     Secured {
         address: inner,
-        ports: vec![ovs::names::WIREGUARD.to_owned()],
+        wireguard: ovs::names::WIREGUARD.to_owned(),
+        esp: config.ipsec.then(|| ovs::names::ESP.to_owned()),
         overhead: OVERHEAD,
+        most: config.ipsec.then_some(ipsec::USER_SPACE_MTU),
     }
 }
 
@@ -70,7 +79,7 @@ impl Underlay {
         let outer = config.ovs.underlay.first().map(|own| own.address);
         let outer = outer.ok_or_else(|| AgentError::plain("`ovs.underlay` is empty"))?;
         let outer = SocketAddr::new(outer, config.wireguard_port);
-        let secured = secured(inner);
+        let secured = secured(config, inner);
         let own = wire::Own {
             listen: SocketAddr::new(unspecified(outer.ip()), outer.port()),
             tap: ovs::names::WIREGUARD.to_owned(),
@@ -90,6 +99,8 @@ impl Underlay {
             roams: config.roams,
             folder,
             hand,
+            esp: OnceLock::new(),
+            secured,
             state: Mutex::new(State {
                 keys,
                 peers: peers.unwrap_or_default(),
@@ -100,11 +111,26 @@ impl Underlay {
         Ok(underlay)
     }
 
-    /// From now on the switch knows the peers too.
+    /// From now on the switch knows the peers too, and IPsec, where the host has it.
     ///
     /// # Errors
-    /// The switch refuses them.
-    pub async fn attach(&self, host: Host) -> Result<(), AgentError> {
+    /// The switch refuses them, or strongSwan does not start.
+    pub async fn attach(
+        &self,
+        host: Host,
+        config: &AgentConfig,
+        own: &Credentials,
+    ) -> Result<(), AgentError> {
+        if config.ipsec {
+            let tunnels = Tunnels::start(config, own, &self.0.secured).await?;
+            let _ = self.0.esp.set(tunnels);
+            let underlay = self.clone();
+            tokio::spawn(async move {
+                if let Some(tunnels) = underlay.0.esp.get() {
+                    tunnels.watch().await;
+                }
+            });
+        }
         let mut state = self.0.state.lock().await;
         state.host = Some(host);
         self.settle(&mut state).await?;
@@ -121,7 +147,7 @@ impl Underlay {
             outer: self.0.outer,
             keys: self.0.state.lock().await.keys.public(),
             roams: self.0.roams,
-            ipsec: false,
+            ipsec: self.0.esp.get().is_some(),
         }
     }
 
@@ -166,7 +192,22 @@ impl Underlay {
     pub async fn sessions(&self) -> Vec<Session> {
         let peers = self.0.state.lock().await.peers.peers.clone();
         let seen = self.0.hand.status().await.unwrap_or_default();
+        let tunnels = match self.0.esp.get() {
+            Some(tunnels) => tunnels.status().await,
+            None => Vec::new(),
+        };
         let session = |peer: model::underlay::Peer| {
+            let tunnel = tunnels.iter().find(|one| one.id == peer.host.as_str());
+            if let (Method::Ipsec, Some(tunnel)) = (peer.method, tunnel) {
+                return Session {
+                    host: peer.host,
+                    method: peer.method,
+                    endpoint: tunnel.endpoint,
+                    age_s: tunnel.age.map(|age| age.as_secs()),
+                    received: tunnel.bytes_in,
+                    sent: tunnel.bytes_out,
+                };
+            }
             let of_it = seen
                 .peers
                 .iter()
@@ -190,6 +231,9 @@ impl Underlay {
             peers: state.peers.peers.clone(),
         };
         self.0.hand.set(&wanted).await?;
+        if let Some(tunnels) = self.0.esp.get() {
+            tunnels.set(&state.peers).await?;
+        }
         if let Some(host) = &state.host {
             host.reach(self.neighbours(&state.peers)).await?;
         }
@@ -197,12 +241,14 @@ impl Underlay {
     }
 
     fn neighbours(&self, peers: &Peers) -> BTreeMap<IpAddr, Mac> {
-        let wireguard = secured(self.0.inner).wireguard_mac();
+        let secured = &self.0.secured;
+        let behind = |method| match method {
+            Method::Ipsec => secured.esp_mac(),
+            Method::Wireguard | Method::None => secured.wireguard_mac(),
+        };
+        let peers = peers.peers.iter();
         peers
-            .peers
-            .iter()
-            .filter(|peer| peer.method != Method::Ipsec)
-            .map(|peer| (peer.part.inner, wireguard))
+            .map(|peer| (peer.part.inner, behind(peer.method)))
             .collect()
     }
 

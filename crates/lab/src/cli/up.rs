@@ -206,6 +206,7 @@ async fn furnish(
         bond: options.bond,
         libvirt: options.libvirt,
         lisp: options.plane.is_lisp(),
+        underlay: options.underlay,
     };
     let (agents, probe) = tokio::join!(
         parts::start_agents(handle, plan, &client, agents),

@@ -10,6 +10,7 @@ use crate::shop;
 use agent::AgentConfig;
 use api::Client;
 use model::cluster::Cidr;
+use model::underlay::Method;
 use model::{Mac, SiteName};
 use ovs::config::{BondMode, Gateway, HostConfig};
 use std::io::Write;
@@ -39,6 +40,8 @@ pub struct Options {
     pub bond: BondMode,
     /// Whether a libvirtd runs beside those that run VMs.
     pub libvirt: bool,
+    /// What tunnels between sites run in.
+    pub underlay: Method,
     /// Whether those that run VMs reach endpoints of other LISP sites.
     pub lisp: bool,
 }
@@ -135,6 +138,7 @@ fn config(
         lisp: options.lisp && site.name != shop::CLIENT_SITE,
         libvirt: with_libvirt(options, &site.name).then(|| "qemu:///system".to_owned()),
         wireguard_port: 51820,
+        ipsec: options.underlay == Method::Ipsec,
         roams: false,
         vm_nice: 0,
         vm_memory_mib: 0,
@@ -176,6 +180,7 @@ mod tests {
             bond: BondMode::ActiveBackup,
             libvirt: true,
             lisp: false,
+            underlay: Method::None,
         };
         for site in &plan.sites {
             let config = config(&plan, site, Path::new("/lab/sites/x"), options).unwrap();

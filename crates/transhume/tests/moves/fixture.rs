@@ -1,7 +1,7 @@
 //! The fixture: one lab, gone again when it is dropped.
 
 use api::Client;
-use lab::boxed::Program;
+use lab::boxed::{BoxHandle, Program};
 use lab::cli::{self, Standing, UpOptions};
 use lab::shop::{DiskLoad, Load};
 use measure::probe::Target;
@@ -84,17 +84,31 @@ impl Lab {
         self.folder.join("sites").join(site)
     }
 
+    /// The box that all of it is in.
+    pub(crate) fn boxed(&self) -> &BoxHandle {
+        self.standing.testbed.boxed()
+    }
+
     /// Runs a command at a site, to its end.
     pub(crate) fn run(&self, site: &str, command: &[&str]) {
-        let done = std::process::Command::new(env!("CARGO_BIN_EXE_transhume"))
+        let done = self.done(site, command);
+        let said = String::from_utf8_lossy(&done.stderr);
+        assert!(done.status.success(), "{command:?}: {said}");
+    }
+
+    /// Runs a command at a site, to its end; whether it went well.
+    pub(crate) fn try_run(&self, site: &str, command: &[&str]) -> bool {
+        self.done(site, command).status.success()
+    }
+
+    fn done(&self, site: &str, command: &[&str]) -> std::process::Output {
+        std::process::Command::new(env!("CARGO_BIN_EXE_transhume"))
             .args(["lab", "--folder"])
             .arg(&self.folder)
             .args(["exec", site, "--"])
             .args(command)
             .output()
-            .expect("the command runs");
-        let said = String::from_utf8_lossy(&done.stderr);
-        assert!(done.status.success(), "{command:?}: {said}");
+            .expect("the command runs")
     }
 
     /// Begins to move the cluster.

@@ -13,5 +13,7 @@ mod lost;
 mod matrix;
 mod plain;
 mod refused;
+mod secured;
 mod security;
 mod steered;
+mod wire;
