@@ -3,6 +3,7 @@
 mod clusters;
 mod dns;
 mod experiment;
+mod flows;
 mod host_side;
 mod lab;
 mod limits;
@@ -15,6 +16,7 @@ mod xtr;
 pub(crate) use clusters::{ClusterCommand, LinkArgs, OfCluster, UnlinkArgs, UpdateArgs};
 pub(crate) use dns::DnsCommand;
 pub(crate) use experiment::{ExperimentCommand, Scenario3Args};
+pub(crate) use flows::{FlowsArgs, TopologyArgs, TraceArgs};
 pub(crate) use host_side::{
     AgentArgs, DecodeCommand, LispArgs, LispContents, OpenFlowArgs, Role, ServeArgs,
 };
@@ -40,6 +42,7 @@ Begin here:
   transhume plan shop --to south                 what a migration would do
   transhume migrate shop --to south --watch      do it, live
   transhume topology                             where everything is now
+  transhume trace shop/shop-1 shop/shop-2        how a packet gets there
   transhume lab down                             and all of it is gone
 
 The controller is the one at --api, else that of the lab, else /run/transhume/api.sock.
@@ -74,7 +77,7 @@ pub(crate) struct Global {
     /// How to print
     #[arg(short, long, global = true, display_order = 100)]
     #[arg(value_enum, default_value = "table", value_name = "FORMAT")]
-    pub(crate) output: Format,
+    pub(crate) output: Output,
 
     /// The controller: unix:PATH or https://HOST:PORT
     #[arg(long, global = true, display_order = 101, value_name = "ADDRESS")]
@@ -97,13 +100,33 @@ pub(crate) struct Global {
     pub(crate) log_format: LogFormat,
 }
 
-/// How to print.
+/// What can be asked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Output {
+    // For people.
+    Table,
+    // For programs.
+    Json,
+    // For graphviz; the topology only.
+    Dot,
+}
+
+/// How to print.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Format {
     // For people.
     Table,
     // For programs.
     Json,
+}
+
+impl Output {
+    pub(crate) fn format(self) -> Format {
+        match self {
+            Self::Json => Format::Json,
+            Self::Table | Self::Dot => Format::Table,
+        }
+    }
 }
 
 /// How to log.
@@ -132,8 +155,12 @@ pub(crate) enum Command {
     /// Show sites: the clouds that our own agents serve
     #[command(subcommand, alias = "cloud")]
     Site(ListOf<Nothing>),
-    /// Show sites, hosts and what is on them as a tree
-    Topology,
+    /// Show sites, hosts, what is on them and goes between them, as a tree or for graphviz
+    Topology(TopologyArgs),
+    /// Show the rules that a host's switch really has, and what each is for
+    Flows(FlowsArgs),
+    /// Show the way of a packet from one endpoint to another, rule by rule
+    Trace(TraceArgs),
 
     /// Link one member to a cluster
     Link(LinkArgs),

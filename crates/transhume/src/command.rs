@@ -3,6 +3,7 @@
 mod clusters;
 mod decode;
 mod dns;
+mod flows;
 mod inventory;
 mod journeys;
 mod lab;
@@ -14,7 +15,7 @@ mod underlay;
 mod watchdog;
 mod xtr;
 
-use crate::cli::{Cli, Command, Format, HostCommand, ListOf, Role, VmCommand};
+use crate::cli::{Cli, Command, Format, HostCommand, ListOf, Output, Role, VmCommand};
 use crate::failure::{Exit, Failure};
 use crate::{connect, logging};
 use api::Client;
@@ -35,7 +36,15 @@ pub(crate) fn run(cli: Cli) -> Result<(), Failure> {
         Command::Serve(_) | Command::Agent(_) | Command::Xtr(_) | Command::Wireguard(_)
     );
     logging::start(global.log_format, if service { "info" } else { "warn" });
-    let format = global.output;
+    let format = global.output.format();
+    let dot = global.output == Output::Dot;
+    if dot && !matches!(command, Command::Topology(_)) {
+        return Err(Failure::new(
+            Exit::Usage,
+            "only the topology can be drawn with `-o dot`",
+            "use `-o table` or `-o json` here",
+        ));
+    }
     let ask = || {
         Ok::<_, Failure>(Asking {
             client: connect::client(&global)?,
@@ -56,7 +65,9 @@ pub(crate) fn run(cli: Cli) -> Result<(), Failure> {
             wait(underlay::remove(ask()?, host, with_members))
         }
         Command::Site(ListOf::List(_)) => wait(inventory::sites(ask()?)),
-        Command::Topology => wait(inventory::topology(ask()?)),
+        Command::Topology(args) => wait(flows::topology(ask()?, args, dot)),
+        Command::Flows(args) => wait(flows::flows(ask()?, args)),
+        Command::Trace(args) => wait(flows::trace(ask()?, args)),
         Command::Plan(args) => wait(journeys::plan(ask()?, args)),
         Command::Migrate(args) => wait(journeys::migrate(ask()?, args)),
         Command::Migration(command) => wait(journeys::run(ask()?, command)),

@@ -25,7 +25,7 @@ fn main() -> ExitCode {
         return ExitCode::from(u8::try_from(code).unwrap_or(1));
     }
     let cli = cli::Cli::parse();
-    let format = cli.global.output;
+    let format = cli.global.output.format();
     match command::run(cli) {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => failure.report(format),

@@ -5,7 +5,7 @@ mod support;
 use serde_json::Value;
 use support::Controller;
 
-const LISTS: [&[&str]; 14] = [
+const LISTS: [&[&str]; 17] = [
     &["cluster", "list"],
     &["cluster", "security", "shop", "shop-1"],
     &["cluster", "show", "shop"],
@@ -14,6 +14,9 @@ const LISTS: [&[&str]; 14] = [
     &["host", "list"],
     &["site", "list"],
     &["topology"],
+    &["flows", "north-1"],
+    &["trace", "shop/shop-1", "shop/shop-2", "--both"],
+    &["topology", "--rates", "0.2"],
     &["plan", "shop", "--to", "south"],
     &["migration", "list"],
     &["migration", "show", "m-0001"],
@@ -221,4 +224,62 @@ fn a_lisp_mapping_is_set_with_its_locators_and_removed() {
     );
     let said = controller.says(&["lisp", "mapping", "remove", "[7]10.9.0.0/24"]);
     assert_eq!(said, "The mapping of [7]10.9.0.0/24 is gone.\n");
+}
+
+#[test]
+fn rules_say_what_they_are_for_and_what_differs() {
+    let controller = Controller::start();
+    let text = controller.says(&["flows", "north-1", "--rates", "1"]);
+    assert!(
+        text.starts_with("north-1: 1 rules, 1 missing, 1 changed\ntable 30\n"),
+        "{text}"
+    );
+    assert!(
+        text.contains("   100  tunnel to south-1 for shop-2 of shop  << changed\n"),
+        "{text}"
+    );
+    assert!(
+        text.contains("asked for: drop") && text.contains("2.5 packets/s, 2.0 kbit/s"),
+        "{text}"
+    );
+}
+
+#[test]
+fn a_trace_tells_the_way_and_ends_with_a_sentence() {
+    let controller = Controller::start();
+    let text = controller.says(&[
+        "trace",
+        "shop/shop-1",
+        "fd77::2",
+        "--proto",
+        "tcp",
+        "--port",
+        "80",
+    ]);
+    assert!(text.contains("1. north-1, at the port of shop-1"), "{text}");
+    assert!(
+        text.contains("    -> tunnel to 192.0.2.20\n2. south-1"),
+        "{text}"
+    );
+    assert!(
+        text.ends_with("=> Delivered to shop/shop-2 on south-1.\n"),
+        "{text}"
+    );
+}
+
+#[test]
+fn the_topology_is_drawn_for_graphviz_and_nothing_else_is() {
+    let controller = Controller::start();
+    let text = controller.says(&["topology", "-o", "dot"]);
+    assert!(
+        text.starts_with("digraph topology {") && text.contains("\"north-1\" -> "),
+        "{text}"
+    );
+    let output = controller
+        .ask(&["host", "list", "-o", "dot"])
+        .output()
+        .unwrap();
+    assert_eq!(output.status.code(), Some(2));
+    let output = controller.ask(&["flows", "nowhere"]).output().unwrap();
+    assert_eq!(output.status.code(), Some(3));
 }

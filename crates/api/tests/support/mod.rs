@@ -4,6 +4,7 @@
 
 mod flows;
 
+#[allow(unused_imports)]
 pub use flows::{asked, question};
 
 use api::server::UnixServer;

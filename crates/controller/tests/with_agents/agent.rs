@@ -33,6 +33,8 @@ pub(crate) enum Reaction {
     HangUp,
     /// Do it, but not before this long, ms.
     Dawdle(u64),
+    /// Answer this.
+    Say(Answer),
 }
 
 /// What an agent holds; outlives its connections.
@@ -389,6 +391,7 @@ fn react(held: &Mutex<Held>, id: u64, order: Order, reaction: Option<Reaction>) 
     let result = match reaction {
         Some(Reaction::HangUp) => return None,
         Some(Reaction::Refuse(why)) => Err(why.to_owned()),
+        Some(Reaction::Say(answer)) => Ok(answer),
         Some(Reaction::Dawdle(_)) | None => held.take(&order),
     };
     // Pings would drown the rest.

@@ -6,6 +6,7 @@ mod bed;
 mod clusters;
 mod converging;
 mod dns;
+mod flowview;
 mod joining;
 #[path = "../../../dns/tests/servers/knot.rs"]
 mod knot;

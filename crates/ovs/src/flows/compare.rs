@@ -208,8 +208,7 @@ mod tests {
         let view = view();
         let mut found = installed(&view);
         let guard = found.iter().position(|stats| {
-            Cookie(stats.cookie).kind() == Some(control::projection::Kind::Fence)
-                || stats.table_id == 10 && stats.priority == 100
+            Cookie(stats.cookie).kind() == Some(control::projection::Kind::Guard)
         });
         let gone = found.remove(guard.unwrap());
         let tunnel = found
@@ -223,9 +222,16 @@ mod tests {
         old.matching = Match::new().in_port(77);
         found.push(old);
         let rows = compare(&view, &found, None);
-        assert_eq!(
-            marked(&rows, FlowMark::Missing),
-            ["guard: web1 of shop may send ARP probes"]
+        let missing: Vec<_> = rows
+            .iter()
+            .filter(|row| row.mark == FlowMark::Missing)
+            .collect();
+        assert_eq!(missing.len(), 1);
+        assert_eq!(missing[0].cookie, hex(gone.cookie));
+        assert!(
+            missing[0]
+                .purpose
+                .starts_with("guard: web1 of shop may send")
         );
         assert_eq!(
             marked(&rows, FlowMark::Foreign),

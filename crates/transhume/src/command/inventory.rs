@@ -54,14 +54,6 @@ pub(super) async fn sites(asking: Asking) -> Result<(), Failure> {
     })
 }
 
-pub(super) async fn topology(asking: Asking) -> Result<(), Failure> {
-    print(
-        asking.format,
-        &asking.client.topology(0).await?,
-        show::topology,
-    )
-}
-
 pub(super) async fn join_token(asking: Asking) -> Result<(), Failure> {
     print(
         asking.format,
