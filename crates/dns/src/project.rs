@@ -83,6 +83,7 @@ mod tests {
             mac: Mac([2, 0, 0, 0, 0, 1]),
             ips: vec!["10.77.0.9".parse().unwrap(), "fe80::9".parse().unwrap()],
             security: Vec::new(),
+            seal: None,
             locator: Locator {
                 host: HostName::new(host).unwrap(),
                 address: [192, 0, 2, 1].into(),

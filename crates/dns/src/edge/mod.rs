@@ -92,6 +92,13 @@ impl Sender {
         }
     }
 
+    /// Gives up a connection that is kept: this machine may have another address next time.
+    pub fn hang_up(&mut self) {
+        if let Self::Rfc2136(servers) = self {
+            servers.hang_up();
+        }
+    }
+
     /// Carries out a job.
     pub async fn carry(&mut self, job: &Job) -> Answer {
         match self {

@@ -47,6 +47,10 @@ impl Servers {
         Ok(servers)
     }
 
+    pub(super) fn hang_up(&mut self) {
+        self.open = None;
+    }
+
     pub(super) fn count(&self) -> usize {
         self.config.servers.len()
     }

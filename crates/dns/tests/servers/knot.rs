@@ -1,5 +1,11 @@
 //! A real server: Knot DNS on a port of loopback, in a folder of its own. Ends with the test.
 
+#![allow(
+    dead_code,
+    unreachable_pub,
+    reason = "several tests include this, and each uses its own part of it"
+)]
+
 use std::fs;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};

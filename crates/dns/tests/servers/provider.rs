@@ -6,17 +6,17 @@ use std::sync::{Arc, Mutex};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpListener;
 
-pub struct Provider {
-    pub folder: tempfile::TempDir,
-    pub address: SocketAddr,
+pub(crate) struct Provider {
+    pub(crate) folder: tempfile::TempDir,
+    pub(crate) address: SocketAddr,
     /// Heads of requests as they came.
-    pub asked: Arc<Mutex<Vec<String>>>,
+    pub(crate) asked: Arc<Mutex<Vec<String>>>,
     answer: Arc<Mutex<String>>,
     task: tokio::task::JoinHandle<()>,
 }
 
 impl Provider {
-    pub async fn start(tls: bool) -> Self {
+    pub(crate) async fn start(tls: bool) -> Self {
         let folder = tempfile::tempdir().unwrap();
         std::fs::write(folder.path().join("password"), "of the account\n").unwrap();
         let acceptor = tls.then(|| acceptor(&folder.path().join("ca.pem")));
@@ -53,7 +53,7 @@ impl Provider {
     }
 
     /// From now on it answers this.
-    pub fn says(&self, status: &str, body: &str) {
+    pub(crate) fn says(&self, status: &str, body: &str) {
         let length = body.len();
         let answer =
             format!("{status}\r\ncontent-length: {length}\r\nconnection: close\r\n\r\n{body}");
@@ -61,15 +61,15 @@ impl Provider {
     }
 
     /// From now on it hangs up.
-    pub fn says_nothing(&self) {
+    pub(crate) fn says_nothing(&self) {
         self.answer.lock().unwrap().clear();
     }
 
-    pub fn ca(&self) -> PathBuf {
+    pub(crate) fn ca(&self) -> PathBuf {
         self.folder.path().join("ca.pem")
     }
 
-    pub fn heads(&self) -> Vec<String> {
+    pub(crate) fn heads(&self) -> Vec<String> {
         self.asked.lock().unwrap().clone()
     }
 }

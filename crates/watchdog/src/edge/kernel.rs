@@ -209,10 +209,7 @@ fn default_by(route: &RouteMessage, index: u32) -> Option<(u32, IpAddr)> {
     let whole =
         route.header.destination_prefix_length == 0 && route.header.kind == RouteType::Unicast;
     let main = route.header.table == RouteHeader::RT_TABLE_MAIN;
-    let by = route
-        .attributes
-        .iter()
-        .any(|attribute| *attribute == RouteAttribute::Oif(index));
+    let by = route.attributes.contains(&RouteAttribute::Oif(index));
     if !(whole && main && by) {
         return None;
     }

@@ -88,6 +88,7 @@ impl Own {
                 Some(wake) => tokio::time::sleep(wake.saturating_sub(now)).await,
             }
         }
+        self.sender.hang_up();
         let why = self.publisher.views().find_map(|view| view.why);
         why.map_or(Ok(()), Err)
     }

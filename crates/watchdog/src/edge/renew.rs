@@ -3,12 +3,16 @@
 use super::command;
 use super::kernel::Kernel;
 use crate::WatchdogConfig;
+use crate::machine::Seen;
 use std::fs;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
 /// Between looks for a new address.
 const LOOK: Duration = Duration::from_millis(50);
+
+/// A client that was asked for an address gives up the old one within this time, if it does.
+const BEGUN: Duration = Duration::from_secs(2);
 
 /// How the address came.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -25,6 +29,8 @@ pub(super) async fn renew(config: &WatchdogConfig) -> Result<(), String> {
     let patience = Duration::from_millis(config.renew.patience_ms.max(100));
     let begun = Instant::now();
     let interface = &config.interface;
+    let kernel = Kernel::open(interface).map_err(|error| error.to_string())?;
+    let before = look(&kernel).await?;
     match &config.renew.command {
         Some(words) => command::run(words, None, patience).await?,
         None => {
@@ -33,6 +39,7 @@ pub(super) async fn renew(config: &WatchdogConfig) -> Result<(), String> {
                     // `renew` keeps a lease that the old place gave; only this asks anew.
                     let words = ["networkctl", "reconfigure", interface].map(str::to_owned);
                     command::run(&words, None, patience).await?;
+                    differs(&kernel, &before).await?;
                 }
                 Some(Way::Dhclient(program)) => {
                     let words = [&program, "-1", interface].map(str::to_owned);
@@ -40,10 +47,11 @@ pub(super) async fn renew(config: &WatchdogConfig) -> Result<(), String> {
                 }
                 Some(Way::Udhcpc(pid)) => {
                     // Its renewal asks the server of the old place first, for half the lease; so it gives that up.
-                    for signal in ["-USR2", "-USR1"] {
-                        let words = ["kill".to_owned(), signal.to_owned(), pid.to_string()];
-                        command::run(&words, None, patience).await?;
-                    }
+                    let tell =
+                        |signal: &str| ["kill".to_owned(), signal.to_owned(), pid.to_string()];
+                    command::run(&tell("-USR2"), None, patience).await?;
+                    differs(&kernel, &before).await?;
+                    command::run(&tell("-USR1"), None, patience).await?;
                 }
                 None => {
                     return Err("no DHCP client was found: name the command that renews the address in `renew`".to_owned());
@@ -51,15 +59,28 @@ pub(super) async fn renew(config: &WatchdogConfig) -> Result<(), String> {
             }
         }
     }
-    arrived(interface, patience.saturating_sub(begun.elapsed())).await
+    arrived(&kernel, patience.saturating_sub(begun.elapsed())).await
+}
+
+async fn look(kernel: &Kernel) -> Result<Seen, String> {
+    kernel.look().await.map_err(|error| error.to_string())
+}
+
+/// Waits until a client that was only asked has begun: before that the old address stands there still. One that changes
+/// nothing is not awaited for long.
+async fn differs(kernel: &Kernel, before: &Seen) -> Result<(), String> {
+    let until = Instant::now() + BEGUN;
+    while look(kernel).await?.addresses == before.addresses && Instant::now() < until {
+        tokio::time::sleep(LOOK).await;
+    }
+    Ok(())
 }
 
 /// Waits for an address and a gateway; clients that were only asked are not done when they have heard it.
-async fn arrived(interface: &str, patience: Duration) -> Result<(), String> {
+async fn arrived(kernel: &Kernel, patience: Duration) -> Result<(), String> {
     let until = Instant::now() + patience;
-    let kernel = Kernel::open(interface).map_err(|error| error.to_string())?;
     loop {
-        let seen = kernel.look().await.map_err(|error| error.to_string())?;
+        let seen = look(kernel).await?;
         if seen.up && !seen.addresses.is_empty() && seen.gateway.is_some() {
             return Ok(());
         }

@@ -151,6 +151,16 @@ impl Watchdog {
             // A gateway that is still gone after a run is no news; waits would never grow.
             State::Waiting { .. } | State::Verifying
                 if reason <= Reason::Unreachable && reason > Reason::Address => {}
+            // An address that has come late after all is what was waited for.
+            State::Waiting {
+                until,
+                from,
+                verify: false,
+                ..
+            } if reason == Reason::Address && *from == super::Step::Renew => {
+                *from = super::Step::Tunnel;
+                *until = at.min(*until);
+            }
             State::Waiting { until, from, .. } => {
                 // Before its time only what is certain.
                 if reason >= Reason::LinkBack {

@@ -213,6 +213,17 @@ fn a_gateway_that_answers_again_in_time_was_no_other_place() {
 }
 
 #[test]
+fn an_address_that_comes_after_its_renewal_was_given_up_is_taken_up_at_once() {
+    let mut dog = settled();
+    dog.seen(impostor(), ms(0));
+    assert_eq!(dog.next(ms(200)), Some(Do::Start(Step::Renew)));
+    dog.done(Step::Renew, Err("nobody answers".into()), ms(300));
+    dog.seen(at(2), ms(400));
+    assert_eq!(dog.next(ms(599)), None);
+    assert_eq!(go_well(&mut dog, ms(600)), [Step::Tunnel, Step::Names]);
+}
+
+#[test]
 fn only_what_is_configured_is_done() {
     let steps = [Step::Names].into();
     let mut dog = Watchdog::new(Tuning {
