@@ -19,7 +19,7 @@ step() { echo "==> $* ($(($(date +%s) - began)) s)" >&2; }
 fail() { echo "make test: FAILED: $*" >&2; exit 1; }
 
 # Serial where a crate's integration tests want the machine for themselves; .config/nextest.toml has the same list.
-heavy="agent controller guest lab measure ovs qmp transhume watchdog wireguard xtr"
+heavy="agent controller guest ipsec lab measure openvpn ovs qmp transhume watchdog wireguard xtr"
 
 # Everything is built and tested with what is optional; what is without it has to build too.
 with="--features transhume/libvirt"

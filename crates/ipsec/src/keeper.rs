@@ -62,6 +62,7 @@ impl Keeper {
     pub(crate) async fn start(config: Config, refusals: Refusals) -> Result<Self> {
         let host = Host::open(config.netns.as_deref())?;
         let esp = kernel::choose(config.esp, &host).await?;
+        let inner = config.inner;
         let mut keeper = Self {
             config,
             host,
@@ -70,10 +71,10 @@ impl Keeper {
             revoked: None,
             refusals,
             running: None,
-            guard: Guard::default(),
+            guard: Guard::new((esp == Esp::Kernel).then_some(inner)),
         };
         if keeper.esp == Esp::Kernel {
-            kernel::enter(&keeper.host, &keeper.config, &[]).await?;
+            kernel::enter(&keeper.host, &keeper.config).await?;
         }
         let first = keeper.launch().await;
         match first {
@@ -156,12 +157,7 @@ impl Keeper {
             .peers
             .iter()
             .flat_map(|peer| peer.inner.iter().copied());
-        if self.esp == Esp::Kernel {
-            let nets: Vec<String> = nets.map(|net| net.to_string()).collect();
-            kernel::route(&self.host, &self.config, &nets).await?;
-        } else {
-            self.guard.set(&self.host, nets.collect()).await?;
-        }
+        self.guard.set(&self.host, nets.collect()).await?;
         running
             .told
             .set(

@@ -49,40 +49,18 @@ async fn able(host: &Host) -> bool {
     made
 }
 
-/// Makes the device and the way to it.
-pub(crate) async fn enter(host: &Host, config: &Config, nets: &[String]) -> Result<()> {
+/// Makes the device, and the rule that leads to strongSwan's table, unless charon has made it.
+pub(crate) async fn enter(host: &Host, config: &Config) -> Result<()> {
     let id = IF_ID.to_string();
     let _ = link(host, &["delete", DEVICE]).await;
     link(host, &["add", DEVICE, "type", "xfrm", "if_id", &id]).await?;
     link(host, &["set", DEVICE, "up"]).await?;
-    route(host, config, nets).await
-}
-
-/// Leads the peers' nets into the device, and nothing else.
-pub(crate) async fn route(host: &Host, config: &Config, nets: &[String]) -> Result<()> {
-    let (table, source) = (TABLE.to_string(), config.inner.to_string());
+    let table = TABLE.to_string();
     let family = if config.inner.is_ipv4() { "-4" } else { "-6" };
-    let rules = host
-        .run("ip", &[family, "rule", "show", "pref", &table])
-        .await?;
-    if rules.trim().is_empty() {
-        host.run(
-            "ip",
-            &[family, "rule", "add", "pref", &table, "lookup", &table],
-        )
-        .await?;
-    }
-    let _ = host
-        .run(
-            "ip",
-            &[family, "route", "flush", "table", &table, "dev", DEVICE],
-        )
-        .await;
-    for net in nets {
-        let way = [
-            family, "route", "replace", net, "dev", DEVICE, "src", &source, "table", &table,
-        ];
-        host.run("ip", &way).await?;
+    let show = [family, "rule", "show", "pref", &table];
+    if host.run("ip", &show).await?.trim().is_empty() {
+        let rule = [family, "rule", "add", "pref", &table, "lookup", &table];
+        host.run("ip", &rule).await?;
     }
     Ok(())
 }

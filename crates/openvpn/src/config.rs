@@ -129,7 +129,7 @@ impl Config {
                 protocol(at)
             ),
             Role::Dial(to) => format!(
-                "tls-client\nremote {} {}\nnobind\nproto {}\nconnect-retry 1 4\n",
+                "tls-client\nremote {} {}\nnobind\nproto {}\nconnect-retry 1 2\n",
                 to.ip(),
                 to.port(),
                 protocol(to)
@@ -141,7 +141,7 @@ impl Config {
             .map(|list| inline("crl-verify", list))
             .unwrap_or_default();
         let own = &self.credentials;
-        // A silent other side is given up after 6 s and called again. A frame that is too long for the way
+        // A silent other side is given up after 4 s and called again. A frame that is too long for the way
         // is cut by the kernel (no `mssfix`): the bridged network is not ours to change.
         format!(
             "{role}dev {port}
@@ -152,8 +152,8 @@ mtu-disc no
 txqueuelen 10000
 sndbuf 4194304
 rcvbuf 4194304
-ping 2
-ping-restart 6
+ping 1
+ping-restart 4
 hand-window 15
 persist-tun
 persist-key

@@ -134,7 +134,7 @@ impl Datagrams {
         // The echo outlives the sender, or the last datagram would be lost to the test itself.
         let last_one = Arc::new(AtomicBool::new(false));
         let over_there = last_one.clone();
-        std::thread::spawn(move || {
+        let echo = std::thread::spawn(move || {
             echo.set_read_timeout(Some(Duration::from_millis(100)))
                 .unwrap();
             let mut data = [0; 2048];
@@ -173,6 +173,7 @@ impl Datagrams {
                 if ending.is_some_and(|at| at.elapsed() > Duration::from_millis(300)) {
                     let came = seen.len() as u64;
                     last_one.store(true, Ordering::Relaxed);
+                    echo.join().unwrap();
                     gap = gap.max(ending.map_or(gap, |at| at.saturating_duration_since(last)));
                     return Echoes { sent, came, gap };
                 }
