@@ -77,7 +77,6 @@ mod tests {
 
     fn row(host: &str) -> Entry {
         Entry {
-            seal: None,
             cluster: ClusterName::new("shop").unwrap(),
             vm: VmName::new("gate").unwrap(),
             mac: Mac([2, 0, 0, 0, 0, 1]),

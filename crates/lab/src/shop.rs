@@ -89,6 +89,9 @@ pub struct DiskLoad {
 /// them are busy with each other, and on two cores lose what others send them.
 pub const TALK_MS: u32 = 10;
 
+/// What is usual for the client's UDP stream with each VM, ms.
+pub const STREAM_MS: u32 = 2;
+
 /// How the cluster is made.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Shop {

@@ -142,6 +142,7 @@ fn look(device: &Device) -> Seen {
     let peers = status.peers.iter().map(|peer| SeenPeer {
         key: peer.key.to_string(),
         endpoint: peer.endpoint,
+        identity: peer.identity.map(|key| key.to_string()),
         age_s: peer.handshake.map(|age| age.as_secs()),
         received: peer.received.bytes,
         sent: peer.sent.bytes,

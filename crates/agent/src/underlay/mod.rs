@@ -31,10 +31,16 @@ use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 use tokio::sync::Mutex;
 
 /// Bytes that protection adds to a packet, at most: what WireGuard takes over IPv6, and IPsec behind UDP over IPv4.
 pub const OVERHEAD: u16 = 80;
+
+/// How long an old key may still be used by sessions that another one shall take over.
+const TURNED: Duration = Duration::from_secs(12);
+/// Between two looks at that.
+const LOOK: Duration = Duration::from_millis(50);
 
 /// The host's part. Clones share it.
 #[derive(Clone)]
@@ -178,6 +184,9 @@ impl Underlay {
     /// # Errors
     /// One plain sentence.
     pub async fn turn(&self, step: &KeyStep) -> Result<Answer, String> {
+        if let KeyStep::Keep { key } = step {
+            self.is_used(key).await;
+        }
         let mut state = self.0.state.lock().await;
         state.keys.step(step).map_err(|error| error.to_string())?;
         self.settle(&mut state)
@@ -186,6 +195,20 @@ impl Underlay {
         Ok(Answer::Keys {
             keys: state.keys.public(),
         })
+    }
+
+    /// Waits until every session is with this key of ours, but not for ever: a peer that is away has none.
+    async fn is_used(&self, key: &str) {
+        let until = tokio::time::Instant::now() + TURNED;
+        loop {
+            let seen = self.0.hand.status().await.unwrap_or_default();
+            let other = |identity: &String| identity != key;
+            let mut sessions = seen.peers.iter().filter_map(|peer| peer.identity.as_ref());
+            if !sessions.any(other) || tokio::time::Instant::now() > until {
+                return;
+            }
+            tokio::time::sleep(LOOK).await;
+        }
     }
 
     /// How it stands with the others.
@@ -268,7 +291,7 @@ impl Underlay {
                     Ok(()) => break,
                     Err(error) => tracing::error!(%error, "what encrypts does not start"),
                 }
-                tokio::time::sleep(std::time::Duration::from_millis(200)).await;
+                tokio::time::sleep(Duration::from_millis(200)).await;
             }
         }
     }

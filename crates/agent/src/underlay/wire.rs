@@ -91,6 +91,8 @@ pub struct SeenPeer {
     pub key: String,
     /// Where it is.
     pub endpoint: Option<SocketAddr>,
+    /// Our own public key of the session, base64.
+    pub identity: Option<String>,
     /// Age of the session's keys, s.
     pub age_s: Option<u64>,
     /// Bytes received.

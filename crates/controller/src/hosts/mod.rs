@@ -103,14 +103,19 @@ impl Hosts {
         let Some(seal) = self.0.seal.get() else {
             return (rows, Vec::new());
         };
-        let (mut good, mut others) = (Vec::new(), Vec::new());
-        for row in rows {
-            match sealing::unsealed(seal, row) {
-                Ok(row) => good.push(row),
-                Err(row) => others.push(row),
-            }
-        }
-        (good, others)
+        rows.into_iter()
+            .map(|mut row| (sealing::unseal(seal, &mut row), row))
+            .fold(
+                (Vec::new(), Vec::new()),
+                |(mut good, mut others), (is_good, row)| {
+                    if is_good {
+                        good.push(row)
+                    } else {
+                        others.push(row)
+                    }
+                    (good, others)
+                },
+            )
     }
 
     /// What agents tell, from now on. A listener that is slow loses the oldest and is told so.

@@ -31,7 +31,6 @@ pub(super) fn patience(order: &Order) -> Duration {
         | Order::Continue { .. }
         | Order::Gate { .. }
         | Order::Underlay { .. }
-        | Order::TurnKey { .. }
         | Order::ListSessions
         | Order::ListVms => seconds(10),
         Order::Link { .. }
@@ -40,6 +39,8 @@ pub(super) fn patience(order: &Order) -> Duration {
         | Order::Unlink { .. }
         | Order::MeasureDelays { .. }
         | Order::Trace { .. }
+        // An old key is kept until no session uses it.
+        | Order::TurnKey { .. }
         | Order::Survey { .. } => seconds(20),
         // Read twice, so far apart.
         Order::ReadFlows { asked } => seconds(20) + ms(f64::from(asked.over_ms)),

@@ -21,12 +21,10 @@ pub(super) fn sealed(seal: &Seal, mut order: Order) -> Order {
     order
 }
 
-/// The row without its mark, if that is good.
-pub(super) fn unsealed(seal: &Seal, mut row: Entry) -> Result<Entry, Entry> {
-    match row.seal.take() {
-        Some(mark) if said(&row).is_some_and(|said| seal.is_mine(&said, &mark)) => Ok(row),
-        _ => Err(row),
-    }
+/// Takes the mark from a row; whether it was good.
+pub(super) fn unseal(seal: &Seal, row: &mut Entry) -> bool {
+    let mark = row.seal.take();
+    mark.is_some_and(|mark| said(row).is_some_and(|said| seal.is_mine(&said, &mark)))
 }
 
 /// What the mark is put on.

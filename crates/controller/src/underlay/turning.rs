@@ -19,9 +19,6 @@ const PATIENCE: Duration = Duration::from_secs(20);
 /// Between two looks whether they have.
 const LOOK: Duration = Duration::from_millis(20);
 
-/// Sessions with a new key are begun within this time; the old key stays so long.
-const SETTLE: Duration = Duration::from_secs(3);
-
 /// Why a key was not replaced, or not yet.
 #[derive(Debug, thiserror::Error)]
 pub enum TurnError {
@@ -74,9 +71,6 @@ impl Underlay {
                 }
                 Next::Wait => self.told_all(host).await?,
                 Next::Do(step) => {
-                    if matches!(step, model::underlay::KeyStep::Keep { .. }) {
-                        tokio::time::sleep(SETTLE).await;
-                    }
                     let answer = self.0.hosts.order(host, Order::TurnKey { step }).await?;
                     if let Answer::Keys { keys } = answer {
                         self.now_has(host, keys).await?;

@@ -436,12 +436,6 @@ impl Agent {
         let held = self.held.clone();
         super::bed::until(move || condition(&held.lock().unwrap())).await;
     }
-
-    /// Waits until the other side has hung up.
-    pub(crate) async fn hung_up(&mut self) {
-        let ended = tokio::time::timeout(Duration::from_secs(20), &mut self.task).await;
-        assert!(ended.is_ok(), "the connection goes on");
-    }
 }
 
 impl Drop for Agent {

@@ -22,6 +22,7 @@ mod operations;
 mod planes;
 mod prediction;
 mod switches;
+mod underlays;
 
 pub(crate) use switches::{INSIDE_COMMAND, inside_main};
 
@@ -51,6 +52,7 @@ pub const NAMES: &[&str] = &[
     "cuts",
     "prediction",
     "planes",
+    "underlays",
 ];
 
 /// What is measured, and how often.
@@ -182,6 +184,7 @@ async fn one(
         "cuts" => faults::cuts(up, &options.faults, audience).await,
         "prediction" => prediction::prediction(up, rounds(1), audience).await,
         "planes" => planes::planes(up, rounds(1), audience).await,
+        "underlays" => underlays::underlays(up, rounds(1), audience).await,
         _ => moves::orders(up, rounds(2), audience).await,
     }
 }

@@ -9,7 +9,7 @@ use crate::compare::{AWAY, libvirtd};
 use crate::folder::Folder;
 use crate::net::{DEFAULT_MTU, DEFAULT_SITES, Plan};
 use crate::parts::{self, PartError, Plane};
-use crate::shop::{CLIENT_SITE, DiskLoad, Guest, HOME, Load, Shop, Size, TALK_MS};
+use crate::shop::{CLIENT_SITE, DiskLoad, Guest, HOME, Load, STREAM_MS, Shop, Size, TALK_MS};
 use crate::testbed::{self, Options, Testbed};
 use crate::wan::Shaping;
 use api::Client;
@@ -36,6 +36,8 @@ pub struct UpOptions {
     pub load: Load,
     /// Interval of the UDP streams among them, ms; 0 is none.
     pub talk_ms: u32,
+    /// Interval of the client's UDP stream with each VM, ms.
+    pub stream_ms: u32,
     /// How the cluster's frames travel.
     pub encap: Encap,
     /// How the uplinks of a site share the load.
@@ -64,6 +66,7 @@ impl Default for UpOptions {
             vms: 4,
             load: Load::USUAL,
             talk_ms: TALK_MS,
+            stream_ms: STREAM_MS,
             encap: Encap::default(),
             bond: BondMode::default(),
             disk: None,
@@ -97,6 +100,8 @@ pub struct Standing {
     pub shop: Shop,
     /// What a probe talks to.
     pub targets: Vec<Target>,
+    /// Interval of the client's UDP stream with each VM, ms.
+    pub stream_ms: u32,
     /// From the begin until the last VM had answered, ms.
     pub up_ms: f64,
 }
@@ -241,6 +246,7 @@ async fn furnish(
         client,
         shop: shop.clone(),
         targets,
+        stream_ms: options.stream_ms,
         up_ms,
     })
 }

@@ -21,6 +21,7 @@ use crate::demo::{self, Audience, DemoError, Tour, machine, own};
 use crate::folder::Folder;
 use crate::parts::PartError;
 use crate::preflight::{self, Needs};
+use crate::shop::STREAM_MS;
 use crate::shop::{HOME, Shop};
 use crate::testbed::LabError;
 use measure::report::Report;
@@ -169,7 +170,14 @@ async fn theirs(
     faults: &mut Vec<String>,
     audience: &mut dyn Audience,
 ) -> Result<Seen, DemoError> {
-    let mut witness = Witness::begin(lab.testbed().boxed(), lab.targets(), false, WARM_UP).await?;
+    let mut witness = Witness::begin(
+        lab.testbed().boxed(),
+        lab.targets(),
+        false,
+        STREAM_MS,
+        WARM_UP,
+    )
+    .await?;
     let ways = [
         (How::Together, VIRSH_TOGETHER, [HOME, AWAY]),
         (How::InTurn, VIRSH_IN_TURN, [AWAY, HOME]),

@@ -36,7 +36,7 @@ pub struct Tour {
 }
 
 impl Tour {
-    /// Starts the probe, a 2 ms UDP stream and two TCP sessions with every VM, and lets it run for
+    /// Starts the probe, a UDP stream and two TCP sessions with every VM, and lets it run for
     /// a while.
     ///
     /// # Errors
@@ -44,7 +44,8 @@ impl Tour {
     pub async fn begin(standing: &Standing, warm_up: Duration) -> Result<Self, TourError> {
         let (boxed, disks) = (standing.testbed.boxed(), standing.shop.disk.is_some());
         Ok(Self {
-            witness: Witness::begin(boxed, &standing.targets, disks, warm_up).await?,
+            witness: Witness::begin(boxed, &standing.targets, disks, standing.stream_ms, warm_up)
+                .await?,
             client: standing.client.clone(),
         })
     }

@@ -69,7 +69,7 @@ pub struct Seen {
 }
 
 impl Witness {
-    /// Starts the probe, a 2 ms UDP stream and two TCP sessions with every VM, and lets it run for
+    /// Starts the probe, a UDP stream and two TCP sessions with every VM, and lets it run for
     /// a while. With `disks`, what guests have written is read back after each migration.
     ///
     /// # Errors
@@ -78,6 +78,7 @@ impl Witness {
         boxed: &BoxHandle,
         targets: &[Target],
         disks: bool,
+        stream_ms: u32,
         warm_up: Duration,
     ) -> Result<Self, TourError> {
         let probe = parts::start_probe(boxed).await?;
@@ -85,6 +86,7 @@ impl Witness {
             .start(&Config {
                 targets: targets.to_vec(),
                 tcp_interval_ms: TCP_MS,
+                udp_interval_us: u64::from(stream_ms) * 1000,
                 ..Config::default()
             })
             .await?;

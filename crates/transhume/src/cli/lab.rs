@@ -62,6 +62,9 @@ pub(crate) struct UpArgs {
     /// Interval of the UDP streams among the VMs, ms; 0 is none
     #[arg(long, value_name = "MS", default_value_t = lab::shop::TALK_MS)]
     pub(crate) talk_ms: u32,
+    /// Interval of the client's UDP stream with each VM, ms
+    #[arg(long, value_name = "MS", default_value_t = lab::shop::STREAM_MS, value_parser = clap::value_parser!(u32).range(1..=1000))]
+    pub(crate) stream_ms: u32,
     /// How the cluster's frames travel between hosts
     #[arg(long, value_enum, default_value = "vxlan")]
     pub(crate) encap: EncapName,

@@ -76,6 +76,7 @@ fn options(folder: Option<&Path>, args: &UpArgs) -> UpOptions {
             false => Load::USUAL,
         },
         talk_ms: args.talk_ms,
+        stream_ms: args.stream_ms,
         encap: args.encap.into(),
         bond: args.bond.into(),
         plane: args.plane.into(),

@@ -6,11 +6,11 @@ use crate::wire::Wire;
 use lab::cli::UpOptions;
 use lab::demo::Tour;
 use lab::shop::{DiskLoad, Load};
-use model::vm::DiskFormat;
-use std::path::PathBuf;
 use model::HostName;
 use model::migration::{Options, State};
 use model::underlay::Method;
+use model::vm::DiskFormat;
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 fn secured(underlay: Method) -> UpOptions {
@@ -56,8 +56,17 @@ async fn overheard(name: &str, underlay: Method) -> Wire {
 /// `ping` with a payload that says [`SAID`] all over.
 fn marked(to: &str) -> Vec<&str> {
     vec![
-        "ping", "-q", "-c", "20", "-i", "0.05", "-s", "600", "-p",
-        "5472616e7368756d654d61726b656421", to,
+        "ping",
+        "-q",
+        "-c",
+        "20",
+        "-i",
+        "0.05",
+        "-s",
+        "600",
+        "-p",
+        "5472616e7368756d654d61726b656421",
+        to,
     ]
 }
 
@@ -91,8 +100,16 @@ async fn sessions_live_while_keys_change_and_what_encrypts_and_agents_are_killed
         .unwrap();
     for host in ["north-1", "office-1", "south-1"] {
         let before = lab.client().underlay().await.unwrap();
-        let now = lab.client().rotate_key(&host.parse().unwrap()).await.unwrap();
-        let old = before.hosts.iter().find(|one| one.host == now.host).unwrap();
+        let now = lab
+            .client()
+            .rotate_key(&host.parse().unwrap())
+            .await
+            .unwrap();
+        let old = before
+            .hosts
+            .iter()
+            .find(|one| one.host == now.host)
+            .unwrap();
         assert_eq!((old.keys.len(), now.keys.len()), (1, 1));
         assert_ne!(old.keys, now.keys);
     }
@@ -128,9 +145,17 @@ async fn a_removed_host_is_cut_off_within_a_second_and_the_others_are_not() {
     lab.run("office", &marked("10.77.0.11"));
     let began = Instant::now();
     lab.client().remove_host(&office, true).await.unwrap();
-    let deaf = || lab.try_run("office", &["ping", "-q", "-c", "1", "-W", "1", "10.77.0.11"]);
+    let deaf = || {
+        lab.try_run(
+            "office",
+            &["ping", "-q", "-c", "1", "-W", "1", "10.77.0.11"],
+        )
+    };
     while deaf() {
-        assert!(began.elapsed() < Duration::from_secs(1), "it still gets through");
+        assert!(
+            began.elapsed() < Duration::from_secs(1),
+            "it still gets through"
+        );
     }
     // Its certificate is good for nothing either: an agent that starts again is not let in.
     lab.kill("agent-office");
