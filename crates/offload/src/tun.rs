@@ -23,6 +23,7 @@ mod request {
     //! The requests of /dev/net/tun (linux/if_tun.h).
     #![allow(missing_docs)]
     nix::ioctl_write_ptr_bad!(attach, nix::request_code_write!(b'T', 202, 4), libc::ifreq);
+    nix::ioctl_write_int_bad!(persist, nix::request_code_write!(b'T', 203, 4));
     nix::ioctl_write_int_bad!(offload, nix::request_code_write!(b'T', 208, 4));
 }
 
@@ -105,6 +106,16 @@ impl Queue {
             offload(rest).map_err(|error| failed("switch its offloads on")(error.into()))?;
         }
         Ok(Self { fd, udp_offload })
+    }
+
+    /// Lets the device stay when nobody has it open: who opens it again goes on with it.
+    ///
+    /// # Errors
+    /// The kernel refuses.
+    pub fn keep(&self) -> io::Result<()> {
+        // SAFETY: the request takes an integer, on a descriptor that lives here.
+        let kept = unsafe { request::persist(self.fd.as_raw_fd(), 1) };
+        kept.map(drop).map_err(Into::into)
     }
 
     /// Reads one packet into `buffer`; nothing when none waits.

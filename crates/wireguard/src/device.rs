@@ -33,6 +33,8 @@ pub enum Attach {
         mac: [u8; 6],
         /// The switch's own interface: destination of all frames from the device.
         inside: [u8; 6],
+        /// Whether it stays when the device is gone: a switch then keeps its port while who encrypts is replaced.
+        stays: bool,
     },
     /// A layer-3 device of the kernel. Addresses and routes are its user's business.
     Tun {

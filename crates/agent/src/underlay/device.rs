@@ -31,6 +31,7 @@ pub async fn run(folder: std::path::PathBuf) -> Result<(), AgentError> {
             name: own.tap,
             mac: own.mac.0,
             inside: own.inside.0,
+            stays: true,
         },
         mtu: own.mtu,
     })

@@ -4,6 +4,8 @@ use super::device::{OWN, SOCKET};
 use super::keys::write;
 use super::wire::{Ask, Own, Say, Seen, Wanted};
 use crate::AgentError;
+use std::collections::HashMap;
+use std::net::IpAddr;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -16,6 +18,11 @@ use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
 const START: Duration = Duration::from_secs(5);
 /// How long an answer may take.
 const PATIENCE: Duration = Duration::from_secs(5);
+
+/// A refusal that goes on is logged so often.
+const QUIET: Duration = Duration::from_secs(1);
+/// Different ones that are logged in that time.
+const MOST_TOLD: usize = 64;
 
 type Lines = tokio::io::Lines<BufReader<OwnedReadHalf>>;
 
@@ -64,10 +71,14 @@ impl Hand {
             .process_group(0)
             .spawn()?;
         let pid = child.id();
-        // Whoever has started it must take its end, or it stays as a zombie.
-        std::thread::spawn(move || child.wait());
         let begun = Instant::now();
         while self.connect().await.is_err() {
+            if let Some(status) = child.try_wait()? {
+                return Err(AgentError::plain(format!(
+                    "what encrypts has ended ({status}); see {}",
+                    self.folder.join("wireguard.log").display()
+                )));
+            }
             if begun.elapsed() > START {
                 return Err(AgentError::plain(format!(
                     "what encrypts (process {pid}) does not answer; see {}",
@@ -76,6 +87,8 @@ impl Hand {
             }
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
+        // Whoever has started it must take its end, or it stays as a zombie.
+        std::thread::spawn(move || child.wait());
         write(
             &self.folder.join("wireguard.pid"),
             pid.to_string().as_bytes(),
@@ -118,15 +131,21 @@ impl Hand {
         }
     }
 
-    /// Logs what is refused, until the process ends.
+    /// Logs what is refused, until the process ends: each reason once a second.
     pub(super) async fn watch(&self) {
+        let mut told: HashMap<(String, IpAddr), Instant> = HashMap::new();
         let Ok((mut lines, _writer)) = self.begin(&Ask::Follow).await else {
             return;
         };
         while let Ok(Some(line)) = lines.next_line().await {
             match serde_json::from_str(&line) {
                 Ok(Say::Refused { from, why }) => {
-                    tracing::warn!(%from, why, "the secure underlay has refused something");
+                    told.retain(|_, then| then.elapsed() < QUIET);
+                    let key = (why.clone(), from.ip());
+                    if told.len() < MOST_TOLD && !told.contains_key(&key) {
+                        told.insert(key, Instant::now());
+                        tracing::warn!(%from, why, "the secure underlay has refused something");
+                    }
                 }
                 Ok(Say::Roamed { key, to }) => {
                     tracing::info!(key, %to, "a host has turned up elsewhere");

@@ -34,7 +34,7 @@ const ORDERED: [&[u8]; 3] = [b"\"order\":", b"shop-1", b"\"migration\""];
 async fn overheard(name: &str, underlay: Method) -> Wire {
     let options = UpOptions {
         disk: Some(DiskLoad {
-            size_mib: 64,
+            size_mib: 80,
             fill_mib: 16,
             rate: 20,
             format: DiskFormat::Raw,

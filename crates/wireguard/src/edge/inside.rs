@@ -45,12 +45,19 @@ impl Inside {
     pub(crate) fn open(attach: &Attach, mtu: u16) -> Result<Self, Error> {
         let (name, layer, wire) = match attach {
             Attach::Tun { name } => (name, Layer::Ip, None),
-            Attach::Tap { name, mac, inside } => {
+            Attach::Tap {
+                name, mac, inside, ..
+            } => {
                 let (mac, inside) = (*mac, *inside);
                 (name, Layer::Ethernet, Some(Wire { mac, inside }))
             }
         };
         let queue = Queue::open(name, layer)?;
+        if let Attach::Tap { stays: true, .. } = attach
+            && let Err(error) = queue.keep()
+        {
+            tracing::warn!(%error, name, "the tap goes when this process does");
+        }
         if layer == Layer::Ethernet {
             // Best effort: the kernel need not speak on a port that is a switch's.
             let path = format!("/proc/sys/net/ipv6/conf/{name}/disable_ipv6");

@@ -24,6 +24,7 @@ fn open(stage: &Stage, place: u8) -> Device {
             name: "wg0".to_owned(),
             mac: mac(MAC),
             inside: mac(INSIDE),
+            stays: false,
         },
         mtu: 1420,
     };
