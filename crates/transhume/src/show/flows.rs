@@ -193,7 +193,7 @@ mod tests {
             &mut text,
             "1. ",
             3,
-            &vec!["set_field:7->reg0"; 9].join(","),
+            &["set_field:7->reg0"; 9].join(","),
             ',',
         );
         assert!(text.lines().count() > 1);
