@@ -1,8 +1,9 @@
 //! What ports and tunnels carry: counters of both bridges' ports, and of the rules that lead to each other
 //! host.
 //!
-//! A tunnel port serves all hosts, so what goes to one of them is what its rules have counted: since these
-//! rules were installed, and a member that moves gets new ones.
+//! A tunnel port serves all hosts, so what goes to one of them is what its rules have counted. A rule that is
+//! replaced by one with the same match goes on counting (OpenFlow 1.3.5 section 6.4): what was sent to a
+//! member before it moved is then counted for its new host. Rates do not suffer from that.
 
 use crate::error::{Error, Result};
 use crate::host::Host;

@@ -20,17 +20,19 @@ pub(super) async fn flows(asking: Asking, args: FlowsArgs) -> Result<(), Failure
     };
     loop {
         let mut flows = asking.client.flows(&args.host, &asked).await?;
-        if args.differing {
-            flows.rules.retain(|rule| rule.mark != FlowMark::AsAsked);
-        }
         match asking.format {
-            Format::Json => output::json(&flows)?,
+            Format::Json => {
+                if args.differing {
+                    flows.rules.retain(|rule| rule.mark != FlowMark::AsAsked);
+                }
+                output::json(&flows)?;
+            }
             Format::Table => {
                 if args.watch && std::io::stdout().is_terminal() {
                     // Up, and what is below away (ECMA-48, CUP and ED).
                     output::text("\x1b[H\x1b[J")?;
                 }
-                output::text(&show::flows(&flows))?;
+                output::text(&show::flows(&flows, args.differing))?;
             }
         }
         if !args.watch {

@@ -8,10 +8,12 @@ use model::trace::{End, Hop, Trace, Way};
 /// Columns of a line.
 const WIDTH: usize = 80;
 
-pub(crate) fn flows(flows: &Flows) -> String {
+/// The sums are of all rules, whatever is shown of them.
+pub(crate) fn flows(flows: &Flows, differing: bool) -> String {
     let mut text = summary(flows);
     let mut table = None;
-    for row in &flows.rules {
+    let shown = |row: &&FlowRow| !differing || row.mark != FlowMark::AsAsked;
+    for row in flows.rules.iter().filter(shown) {
         if table != Some(row.table) {
             table = Some(row.table);
             text.push_str(&format!("table {}\n", row.table));
@@ -34,6 +36,9 @@ fn summary(flows: &Flows) -> String {
         if let Some(word) = odd(mark).filter(|_| count > 0) {
             text.push_str(&format!(", {count} {word}"));
         }
+    }
+    if flows.rules.iter().all(|row| row.mark == FlowMark::AsAsked) {
+        text.push_str(", all as the directory asks");
     }
     text.push('\n');
     if flows.unsettled {
@@ -193,7 +198,7 @@ mod tests {
             &mut text,
             "1. ",
             3,
-            &vec!["set_field:7->reg0"; 9].join(","),
+            &["set_field:7->reg0"; 9].join(","),
             ',',
         );
         assert!(text.lines().count() > 1);
