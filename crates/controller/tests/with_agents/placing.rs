@@ -191,7 +191,7 @@ async fn nothing_makes_a_flip_early() {
         });
         let of_it = said.entries.iter().filter(|row| row.key() == key);
         let said: Vec<_> = of_it.map(super::agent::plain).collect();
-        assert_eq!(said, [before.clone()]);
+        assert_eq!(said, std::slice::from_ref(&before));
         assert!(row(agent).is_some_and(|row| row.epoch <= done.epoch()));
     }
     registry
