@@ -13,8 +13,8 @@ fn document() -> Value {
 const ROUTES: &str = "\
 delete /v1/clusters/{cluster}
 delete /v1/clusters/{cluster}/members/{member}
-delete /v1/limits
 delete /v1/hosts/{host}
+delete /v1/limits
 delete /v1/lisp/mappings/{eid}
 delete /v1/lisp/sites/{site}
 get /v1
@@ -42,8 +42,8 @@ get /v1/topology
 get /v1/trace
 get /v1/underlay
 get /v1/vms
-post /v1/hosts/{host}/key
 post /v1/dns/publish
+post /v1/hosts/{host}/key
 post /v1/join-tokens
 post /v1/migrations
 post /v1/migrations/{id}/cancel

@@ -298,6 +298,7 @@ impl Held {
                 self.ports.remove(&key);
                 self.vms.remove(&key);
             }
+            Order::Underlay { .. } => {}
             Order::ListVms => return Ok(Answer::Vms { vms: vms(self) }),
             Order::MeasureDelays { hosts } => {
                 let one_way_ms = hosts.iter().map(|(host, _)| (host.clone(), 1.0)).collect();

@@ -32,8 +32,13 @@ impl Bed {
     }
 
     async fn at(folder: TempDir, more: &'static str) -> Self {
+        // These agents have no tunnels; those tests that are about them say otherwise.
+        let open = match more.contains("underlay") {
+            true => "",
+            false => "underlay.default = 'none'\n",
+        };
         let config: ControllerConfig = toml::from_str(&format!(
-            "state = '{0}/state'\nsocket = '{0}/api.sock'\nlisten = '127.0.0.1:0'\nunderlay.default = 'none'\n{more}",
+            "state = '{0}/state'\nsocket = '{0}/api.sock'\nlisten = '127.0.0.1:0'\n{open}{more}",
             folder.path().display()
         ))
         .unwrap();
@@ -71,6 +76,11 @@ impl Bed {
         let _ = (&mut running.0).await;
         drop(service);
         Self::at(folder, more).await
+    }
+
+    /// The controller's state folder.
+    pub(crate) fn state(&self) -> std::path::PathBuf {
+        self.folder.path().join("state")
     }
 
     /// Puts the controller's mark on a row, as if it had given it before its store was put back.

@@ -19,4 +19,5 @@ mod placing;
 mod queueing;
 mod random;
 mod restarting;
+mod secured;
 mod securing;
