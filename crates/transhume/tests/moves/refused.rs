@@ -9,6 +9,7 @@ use model::{ClusterName, SiteName, VmName};
 use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
+use store::{Sqlite, Store, Txn};
 
 /// Within this an agent that was started anew is asked for a plan.
 const SOON: Duration = Duration::from_secs(30);
@@ -77,8 +78,9 @@ impl Lab {
         file
     }
 
-    /// Signs the certificate of an agent anew, with an end in so many seconds.
-    fn ends_soon(&self, site: &str, seconds: i64) {
+    /// Signs the certificate of an agent anew, with an end in so many seconds. The controller knows hosts by the
+    /// certificates that it gave them itself; it is made to forget this one's.
+    async fn ends_soon(&self, site: &str, seconds: i64) {
         let authority = self.state("").join("../controller/authority");
         let authority = Authority::open(&authority).unwrap();
         let host = format!("{site}-1");
@@ -92,6 +94,20 @@ impl Lab {
             authority: authority.certificate().to_owned(),
         };
         own.save(&self.state(site).join("identity")).unwrap();
+        self.kill("controller");
+        let row = format!("certificate/{host}");
+        let begun = Instant::now();
+        // The file of a controller that has just ended may be its still for a moment.
+        let store = loop {
+            match Sqlite::open(self.state("").join("../controller/store.db")) {
+                Ok(store) => break store,
+                Err(error) => assert!(begun.elapsed() < SOON, "{error}"),
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        };
+        store.txn(Txn::new().delete(row)).await.unwrap();
+        drop(store);
+        self.restart("controller").await;
     }
 
     /// Another cluster with one VM at north.
@@ -179,7 +195,7 @@ esac"#;
     lab.run("south", &["ip", "link", "del", &ifname]);
 
     // A certificate that ends while its host is connected, and then keeps it out.
-    lab.ends_soon("south", 8);
+    lab.ends_soon("south", 8).await;
     lab.reconfigure("south", |_| {}).await;
     lab.is_refused("certificate of 'south-1': its own ended")
         .await;
@@ -196,7 +212,7 @@ esac"#;
     );
 
     // With everything as it should be, it goes.
-    lab.ends_soon("south", 86_400);
+    lab.ends_soon("south", 86_400).await;
     lab.reconfigure("south", |_| {}).await;
     let begun = Instant::now();
     while lab
