@@ -6,7 +6,7 @@ use ipsec::{Config, Esp, Ipsec, PeerStatus, Switch};
 use model::underlay::{Method, Peers};
 use ovs::Secured;
 use std::path::PathBuf;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 /// Keys of a tunnel are used this long.
 const REKEY: Duration = Duration::from_secs(3600);
@@ -65,14 +65,16 @@ impl Tunnels {
 
     /// Logs who is refused, for ever.
     pub(super) async fn watch(&self) {
-        let mut known = self.0.refusals().len();
+        let mut told = SystemTime::now();
         loop {
             tokio::time::sleep(Duration::from_secs(1)).await;
+            // By their moments: the oldest are forgotten, so their number says nothing.
             let refusals = self.0.refusals();
-            for refusal in refusals.iter().skip(known.min(refusals.len())) {
+            for refusal in refusals.iter().filter(|refusal| refusal.at > told) {
                 tracing::warn!(?refusal, "the secure underlay has refused somebody");
             }
-            known = refusals.len();
+            let last = refusals.iter().map(|refusal| refusal.at).max();
+            told = last.map_or(told, |last| last.max(told));
         }
     }
 }

@@ -37,6 +37,9 @@ use tokio::sync::Mutex;
 /// Bytes that protection adds to a packet, at most: what WireGuard takes over IPv6, and IPsec behind UDP over IPv4.
 pub const OVERHEAD: u16 = 80;
 
+/// What is assumed of a host without uplinks, bytes.
+const ETHERNET: u16 = 1500;
+
 /// How long an old key may still be used by sessions that another one shall take over.
 const TURNED: Duration = Duration::from_secs(12);
 /// Between two looks at that.
@@ -91,7 +94,7 @@ impl Underlay {
             tap: ovs::names::WIREGUARD.to_owned(),
             mac: secured.wireguard_mac(),
             inside: secured.mac(),
-            mtu: config.ovs.uplink_mtu.max(1280).saturating_sub(OVERHEAD),
+            mtu: outer_mtu(config).await?.saturating_sub(OVERHEAD),
         };
         let hand = Hand::open(&folder, &own).await?;
         let keys = Keys::open(&folder.join("keys.json"))?;
@@ -167,15 +170,16 @@ impl Underlay {
             return Ok(Answer::Done);
         }
         state.peers = peers;
-        self.settle(&mut state)
-            .await
-            .map_err(|error| error.to_string())?;
         let text = serde_json::to_vec(&state.peers).map_err(|error| error.to_string())?;
         let path = self.0.folder.join("peers.json");
         // What cannot be kept is told again by the controller.
         if let Err(error) = keys::write(&path, &text) {
             tracing::warn!(%error, "who takes part in the secure underlay is not kept");
         }
+        // Kept first: who was removed must stay so for an agent that starts anew.
+        self.settle(&mut state)
+            .await
+            .map_err(|error| error.to_string())?;
         Ok(Answer::Done)
     }
 
@@ -201,10 +205,11 @@ impl Underlay {
     async fn is_used(&self, key: &str) {
         let until = tokio::time::Instant::now() + TURNED;
         loop {
-            let seen = self.0.hand.status().await.unwrap_or_default();
-            let other = |identity: &String| identity != key;
-            let mut sessions = seen.peers.iter().filter_map(|peer| peer.identity.as_ref());
-            if !sessions.any(other) || tokio::time::Instant::now() > until {
+            let seen = self.0.hand.status().await;
+            let other = |peer: &wire::SeenPeer| peer.identity.as_ref().is_some_and(|it| it != key);
+            // What cannot be asked may use it.
+            let used = seen.is_none_or(|seen| seen.peers.iter().any(other));
+            if !used || tokio::time::Instant::now() > until {
                 return;
             }
             tokio::time::sleep(LOOK).await;
@@ -295,6 +300,25 @@ impl Underlay {
             }
         }
     }
+}
+
+/// What the uplinks carry: as configured, else what the narrowest of them is found to.
+async fn outer_mtu(config: &AgentConfig) -> Result<u16, AgentError> {
+    if config.ovs.uplink_mtu > 0 {
+        return Ok(config.ovs.uplink_mtu);
+    }
+    let netlink = ovs::netlink::Netlink::open(&ovs::Netns::current()?).await?;
+    let mut narrowest = ETHERNET;
+    for (number, uplink) in config.ovs.uplinks.iter().enumerate() {
+        let found = netlink.need_link(uplink).await?.mtu;
+        let found = u16::try_from(found).unwrap_or(u16::MAX);
+        narrowest = if number == 0 {
+            found
+        } else {
+            narrowest.min(found)
+        };
+    }
+    Ok(narrowest)
 }
 
 fn unspecified(like: IpAddr) -> IpAddr {

@@ -29,9 +29,9 @@ const TICK: Duration = Duration::from_millis(100);
 const READS: usize = 64;
 /// Datagrams that are received at once, each maybe many in one.
 const RECEIVES: usize = 16;
-/// Behind a switch, the least time from one look at few packets to the next. Each look wakes the switch too, which costs
-/// it far more than what it then does for a packet; a few packets at a time halve that, for a delay that no WAN
-/// shows. (Network cards moderate their interrupts so, ethtool(8) `-C rx-usecs`.)
+/// Behind a switch, the least time from one look at few packets to the next. Each look wakes the switch too, which
+/// costs it more than what it then does for a packet; so a few at a time cost less, for a delay that no WAN shows.
+/// (Network cards moderate their interrupts so, ethtool(8) `-C rx-usecs`.)
 const REST: Duration = Duration::from_micros(400);
 /// So many packets at a look are few.
 const FEW: usize = 16;
